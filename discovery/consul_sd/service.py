@@ -1,0 +1,158 @@
+"""One service watched in Consul: its answers made into Answer and TaggedService, each emitted on change only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from random import Random
+
+import trio
+
+from discovery.consul_sd.client import ConsulClient, ConsulError, Reply
+from discovery.consul_sd.decode import Registration, decode_health, unite
+from discovery.consul_sd.membership import Membership
+from discovery.consul_sd.watch import Connect, watch
+from discovery.model import Instance
+from discovery.names import Names, is_numeric
+from discovery.source import Answer, Emit, TaggedService
+from discovery.tags import InstanceTags, read_tags
+
+ROUTES_KEPT = 600.0  # seconds for which a service that is gone altogether keeps the routes of its tags
+
+
+class ServiceWatch:
+    """The watch of one service, with what it has emitted so far."""
+
+    def __init__(
+        self,
+        service: str,
+        *,
+        source: str,
+        grace: float,
+        tag_prefixes: tuple[str, ...],
+        emit: Emit,
+        on_success: Callable[[str, Reply], None],
+        on_failure: Callable[[str, ConsulError], None],
+        on_names: Callable[[], None],
+        on_gone: Callable[[str], None],
+    ) -> None:
+        """`tag_prefixes` is empty if tags are none of our business. `on_gone` is called when routes that were
+        kept for a service gone altogether have been given up; `on_names` when names were resolved or not."""
+        self.service = service
+        self._source = source
+        self._tag_prefixes = tag_prefixes
+        self._emit = emit
+        self._on_success = on_success
+        self._on_failure = on_failure
+        self._on_names = on_names
+        self._on_gone = on_gone
+        self._members = Membership(grace)
+        self._names = Names(self._on_resolved)
+        self._has_answer = False
+        self._is_filtered = False
+        self._is_over = False
+        self._answer: Answer | None = None
+        self._tagged: TaggedService | None = None
+        self._gone_at: float | None = None  # when the last instance went, while routes of its tags are kept
+        self._changed = trio.Event()
+
+    @property
+    def has_routes(self) -> bool:
+        """Are there routes or options in force that its tags asked for?"""
+        return self._tagged is not None
+
+    def note(self) -> str:
+        """What a person should know though the answers are good; empty if nothing."""
+        error = self._names.error()
+        if not error and self._is_filtered:
+            error = "Consul leaves out instances that this token may not read: give it service:read and node:read"
+        return f"service {self.service}: {error}" if error else ""
+
+    async def run(self, connect: Connect, random: Random) -> None:
+        """Watches until cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._names.run)
+            nursery.start_soon(self._expire)
+            await watch(connect, self._query, self._on_reply, self._on_error, random)
+
+    def withdraw(self) -> None:
+        """The watch is over: takes back what its tags asked for, and its instances."""
+        self._is_over = True
+        if self._answer is not None and self._answer.instances:
+            self._emit(Answer(self._source, self.service, ()))
+        self._publish_tags(None)
+
+    async def _query(self, client: ConsulClient, index: int) -> Reply:
+        return await client.health(self.service, index)
+
+    def _on_error(self, error: ConsulError) -> None:
+        self._on_failure(self.service, error)
+
+    def _on_reply(self, reply: Reply, is_unbroken: bool) -> None:
+        registrations = decode_health(reply.data)
+        now = trio.current_time()
+        self._members.apply(registrations, now, is_unbroken=is_unbroken, is_filtered=reply.is_filtered)
+        self._has_answer = True
+        self._is_filtered = reply.is_filtered
+        self._publish()
+        self._on_success(self.service, reply)
+
+    def _on_resolved(self) -> None:
+        self._publish()
+        self._on_names()
+
+    def _publish(self) -> None:
+        """Emits what has changed of what counts now."""
+        if self._is_over or not self._has_answer:
+            return
+        now = trio.current_time()
+        members = self._members.current(now)
+        self._names.want(each.instance.host for each in members if not is_numeric(each.instance.host))
+        answer = Answer(self._source, self.service, unite(self._instances(members)))
+        is_waiting = not answer.instances and any(self._names.is_pending(each.instance.host) for each in members)
+        if answer != self._answer and not is_waiting:
+            self._answer = answer
+            self._emit(answer)
+        if members:
+            self._gone_at = None
+            self._publish_tags(self._read_tags(members))
+        elif self._tagged is not None and self._gone_at is None:
+            self._gone_at = now
+        self._changed.set()
+
+    def _instances(self, members: tuple[Registration, ...]) -> Iterator[Instance]:
+        for member in members:
+            instance = member.instance
+            if is_numeric(instance.host):
+                yield instance
+            else:
+                for address in self._names.addresses(instance.host):
+                    yield replace(instance, host=address, name=instance.host)
+
+    def _read_tags(self, members: tuple[Registration, ...]) -> TaggedService | None:
+        if not self._tag_prefixes:
+            return None
+        tagged = [InstanceTags(each.instance.id, each.tags) for each in members]
+        reading = read_tags(self.service, tagged, self._tag_prefixes)
+        if not (reading.routes or reading.options or reading.problems):
+            return None
+        return TaggedService(self._source, self.service, reading.routes, reading.options, reading.problems)
+
+    def _publish_tags(self, tagged: TaggedService | None) -> None:
+        if tagged != self._tagged:
+            self._tagged = tagged
+            self._emit(tagged or TaggedService(self._source, self.service, (), (), ()))
+
+    async def _expire(self) -> None:
+        """Gives up provisional instances and kept routes when their time is over."""
+        while True:
+            gone = float("inf") if self._gone_at is None else self._gone_at + ROUTES_KEPT
+            with trio.move_on_at(min(self._members.next_expiry(), gone)):
+                self._changed = trio.Event()
+                await self._changed.wait()
+                continue
+            if trio.current_time() >= gone:
+                self._gone_at = None
+                self._publish_tags(None)
+                self._on_gone(self.service)
+            self._publish()

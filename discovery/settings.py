@@ -1,0 +1,59 @@
+"""Settings of a service as declared by its owner: health, outlier detection and Consul access.
+
+Plain frozen values, already validated by whoever built them (`gateway.config` for files and KV,
+`discovery.tags` for tags). All times are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ProbeType(StrEnum):
+    """How an instance is probed."""
+
+    HTTP = "http"
+    TCP = "tcp"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """Active health checking of one service's instances."""
+
+    type: ProbeType = ProbeType.HTTP
+    path: str = "/health"
+    interval: float = 5.0
+    timeout: float = 2.0
+    healthy_threshold: int = 2
+    unhealthy_threshold: int = 3
+    expected_status: tuple[int, int] = (200, 399)  # inclusive range
+
+
+@dataclass(frozen=True, slots=True)
+class OutlierSettings:
+    """Passive outlier detection, judged by the workers on real traffic."""
+
+    consecutive_failures: int = 5
+    eject_time: float = 30.0  # times the number of ejections so far, at most 300
+    max_ejected_percent: int = 50  # of the service's instances, rounded down
+
+
+@dataclass(frozen=True, slots=True)
+class ConsulSettings:
+    """How Consul is reached and what is read from it."""
+
+    address: str = "http://127.0.0.1:8500"
+    token: str = ""
+    datacenter: str = ""
+    tag_prefixes: tuple[str, ...] = ("gw.", "urlprefix-")
+    register: bool = False
+    kv_prefix: str = "gw/"
+    removal_grace: float = 30.0
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+    def __repr__(self) -> str:  # a token must not reach a log through a repr
+        return f"ConsulSettings(address={self.address!r}, datacenter={self.datacenter!r})"

@@ -1,0 +1,60 @@
+"""The protocol every source of instances speaks, and the messages it emits.
+
+A source is one long-lived async function. It emits an `Answer` whenever what it knows of one
+service changes, and a `SourceState` whenever it is first fresh, turns stale, or is fresh again.
+No answer is not an empty answer: a source that cannot reach its origin emits a stale
+`SourceState` and no `Answer`, so that everything known stays in use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from discovery.model import Instance, Problem, RouteSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All instances of one service, as one source knows them now (absent from it = gone)."""
+
+    source: str  # "static", "consul"
+    service: str  # the source's own name for it: ServiceSpec.name for static, ServiceSpec.consul for Consul
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedService:
+    """What the tags of one Consul service ask for; emitted whole on every change, empty when they go."""
+
+    source: str
+    service: str  # Consul's name
+    routes: tuple[RouteSpec, ...]  # their `service` is Consul's name
+    options: tuple[tuple[str, str], ...]  # ("balance", "weighted"), ("health.path", "/ping"): keys of [[services]]
+    problems: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How far a source can be trusted now. Times are Unix seconds."""
+
+    source: str
+    stale: bool
+    stale_since: float | None
+    last_success: float | None
+    error: str = ""
+
+
+Event = Answer | TaggedService | SourceState
+Emit = Callable[[Event], None]
+
+
+class Source(Protocol):
+    """Somewhere instances are learnt from."""
+
+    name: str
+
+    async def run(self, emit: Emit) -> None:
+        """Watch for ever, emitting events; ends only by cancellation. Never raises for its origin's faults."""
+        ...

@@ -1,0 +1,79 @@
+"""Removals count at once in an unbroken watch, and are provisional after a break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from discovery.consul_sd.decode import Registration
+from discovery.consul_sd.membership import Membership
+from discovery.model import Instance
+
+A = Registration("n1", Instance("10.0.0.1", 80, id="a"), ("t",))
+B = Registration("n1", Instance("10.0.0.2", 80, id="b"), ())
+
+
+def provisional(registration: Registration) -> Registration:
+    return replace(registration, instance=replace(registration.instance, provisional=True))
+
+
+def known(*registrations: Registration, grace: float = 30.0) -> Membership:
+    members = Membership(grace)
+    members.apply(registrations, 0.0, is_unbroken=False)
+    return members
+
+
+def test_in_an_unbroken_watch_a_removal_counts_at_once() -> None:
+    members = known(A, B)
+    members.apply([B], 1.0, is_unbroken=True)
+    assert members.current(1.0) == (B,)
+    assert members.next_expiry() == float("inf")
+
+
+def test_after_a_break_what_is_missing_is_provisional_for_the_grace() -> None:
+    members = known(A, B)
+    members.apply([], 10.0, is_unbroken=False)
+    assert members.current(39.9) == (provisional(A), provisional(B))
+    assert members.next_expiry() == 40.0
+    assert members.current(40.0) == ()
+
+
+def test_an_unbroken_answer_without_them_does_not_end_the_grace() -> None:
+    members = known(A, B)
+    members.apply([], 10.0, is_unbroken=False)
+    members.apply([B], 11.0, is_unbroken=True)
+    assert members.current(12.0) == (provisional(A), B)
+
+
+def test_a_second_break_does_not_prolong_the_grace() -> None:
+    members = known(A)
+    members.apply([], 10.0, is_unbroken=False)
+    members.apply([], 20.0, is_unbroken=False)
+    assert members.current(40.0) == ()
+
+
+def test_one_that_comes_back_is_no_longer_provisional() -> None:
+    members = known(A)
+    members.apply([], 10.0, is_unbroken=False)
+    members.apply([A], 11.0, is_unbroken=True)
+    assert members.current(11.0) == (A,)
+    members.apply([], 12.0, is_unbroken=True)
+    assert members.current(12.0) == ()
+
+
+def test_additions_and_changes_count_at_once_after_a_break() -> None:
+    members = known(A)
+    changed = replace(A, instance=replace(A.instance, weight=9))
+    members.apply([changed, B], 1.0, is_unbroken=False)
+    assert members.current(1.0) == (changed, B)
+
+
+def test_without_grace_nothing_is_kept() -> None:
+    members = known(A, grace=0.0)
+    members.apply([], 1.0, is_unbroken=False)
+    assert members.current(1.0) == ()
+
+
+def test_what_permissions_hide_is_not_gone() -> None:
+    members = known(A)
+    members.apply([B], 1.0, is_unbroken=True, is_filtered=True)
+    assert members.current(99.0) == (A, B)
