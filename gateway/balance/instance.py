@@ -1,0 +1,67 @@
+"""What one worker knows of an instance, for as long as the instance exists."""
+
+from __future__ import annotations
+
+from discovery.model import join_address
+from gateway.shm.layout import I_IN_FLIGHT, instance_word
+
+
+class LiveInstance:
+    """An instance with its places in the ledger and what this worker has observed of it.
+
+    Outlives generations: a new snapshot changes its weight, never what was observed. Compared by identity.
+    """
+
+    __slots__ = (
+        "address",
+        "base",
+        "cell",
+        "consecutive_failures",
+        "eject_count",
+        "ejected_until",
+        "eligible",
+        "ewma",
+        "ewma_at",
+        "host",
+        "idle",
+        "in_flight_own",
+        "in_flight_words",
+        "port",
+        "sentenced_until",
+        "service",
+        "weight",
+    )
+
+    def __init__(self, service: str, host: str, port: int, cell: int, row: int, rows: int) -> None:
+        """`row` is this worker's row of the ledger, of `rows` in all; `cell` the instance's in every row."""
+        self.service = service
+        self.host = host  # IP address
+        self.port = port
+        self.address = join_address(host, port)
+        self.cell = cell
+        self.weight = 1.0
+        self.eligible = True  # by the snapshot in use; an instance that left stays known to exchanges under way
+        # Indices of words in the memoryview of the whole ledger.
+        self.base = instance_word(row, cell, 0)
+        self.in_flight_own = instance_word(row, cell, I_IN_FLIGHT)
+        self.in_flight_words = tuple(instance_word(each, cell, I_IN_FLIGHT) for each in range(rows))
+        self.ewma = 0.0  # seconds to the response head; 0: not known yet
+        self.ewma_at = 0.0  # when it was last observed
+        self.consecutive_failures = 0
+        self.eject_count = 0
+        self.ejected_until = 0.0  # in force; set by whoever applies what the detector says
+        self.sentenced_until = 0.0  # the end of the detector's last ejection, whether applied or not
+        self.idle: list[object] = []  # pooled upstream connections, idle
+
+    def in_flight(self, words: memoryview) -> int:
+        """Requests in flight over all workers."""
+        return sum(words[word] for word in self.in_flight_words)
+
+    def in_flight_view(self, words: memoryview) -> memoryview:
+        """The same words in all rows as one strided view: its sum() is the cheapest way to read them."""
+        every = self.in_flight_words
+        stride = every[1] - every[0] if len(every) > 1 else 1
+        return words[every[0] : every[-1] + 1 : stride]
+
+    def __repr__(self) -> str:
+        return f"<LiveInstance {self.service} {self.address}>"
