@@ -1,0 +1,80 @@
+"""The one way to a configuration: file, environment and flags in, validated values or ConfigError out.
+
+Precedence: flags, environment, file, defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from discovery.model import RouteSpec, ServiceSpec
+from discovery.settings import ConsulSettings
+from gateway.config.document import Overrides, read, sentences
+from gateway.config.model import GatewayConfig, LimitsConfig, LogConfig
+from gateway.config.problems import ConfigError
+from gateway.config.spec import consul_settings, routes_of, service_from_options, services_of
+from gateway.config.validate import examine
+from gateway.snapshot.model import WorkerSettings
+
+__all__ = ["DEFAULT_FILE", "ConfigError", "Loaded", "Overrides", "default_file", "load", "service_from_options"]
+
+DEFAULT_FILE: Final = Path("gateway.toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration in which nothing is wrong."""
+
+    file: str  # as the person named it; "" without a file
+    gateway: GatewayConfig
+    limits: LimitsConfig
+    log: LogConfig
+    services: tuple[ServiceSpec, ...]  # the declared ones, then those of `target_url`
+    routes: tuple[RouteSpec, ...]
+    consul: ConsulSettings | None
+
+    def worker_settings(self, *, ready: bool = False) -> WorkerSettings:
+        """What workers need of it. `ready` is what /ready answers: the supervisor's to judge."""
+        return WorkerSettings(
+            name=self.gateway.name,
+            server_header=self.gateway.server_header,
+            trusted_proxies=self.gateway.trusted_proxies,
+            header_bytes=self.limits.header_bytes,
+            headers=self.limits.headers,
+            body_bytes=self.limits.body_bytes,
+            header_timeout=self.limits.header_timeout,
+            idle_timeout=self.limits.idle_timeout,
+            connections=self.limits.connections,
+            access_log=self.log.access,
+            access_format=self.log.format,
+            drain_timeout=self.gateway.drain_timeout,
+            ready=ready,
+        )
+
+
+def default_file() -> Path | None:
+    """gateway.toml of the working directory, if there is one."""
+    return DEFAULT_FILE if DEFAULT_FILE.exists() else None
+
+
+def load(path: Path | None, *, environ: Mapping[str, str], overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+    """The configuration in a file (None: no file), with environment and flags over it.
+
+    Raises ConfigError, and nothing else, with every problem there is.
+    """
+    document = read(path, environ, overrides)
+    config, faults = examine(document.tables, document.faults)
+    if config is None:
+        raise ConfigError(sentences(document, faults))
+    return Loaded(
+        file=document.file,
+        gateway=config.gateway,
+        limits=config.limits,
+        log=config.log,
+        services=services_of(config, document.file),
+        routes=routes_of(config, document.file),
+        consul=consul_settings(config.consul),
+    )

@@ -1,0 +1,334 @@
+"""The configuration file's schema: every key with its type, default, unit, bounds and meaning.
+
+`extra="forbid"` makes unknown keys errors; `strict` keeps "8" from passing as 8. An `Untyped`
+string (a whole value taken from the environment, or a tag) may become the number or boolean that
+is asked for: that is what the `to_*` functions before the types do. What no single key can say
+(routes that hide each other, services that do not exist) is in `validate`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from gateway.config import values
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What the reference calls a value's type."""
+
+    name: str
+
+
+Whole = Annotated[int, BeforeValidator(values.to_integer), Kind("integer")]
+Seconds = Annotated[float, BeforeValidator(values.to_number), Field(allow_inf_nan=False), Kind("seconds")]
+Flag = Annotated[bool, BeforeValidator(values.to_boolean), Kind("boolean")]
+Text = Annotated[str, Kind("string")]
+Name = Annotated[str, AfterValidator(values.check_name), Kind("name")]
+GatewayName = Annotated[str, AfterValidator(values.check_gateway_name), Kind("name")]
+Bind = Annotated[str, AfterValidator(values.check_bind), Kind("HOST:PORT")]
+Network = Annotated[str, AfterValidator(values.check_network), Kind("CIDR")]
+InstanceUrl = Annotated[str, AfterValidator(values.check_instance_url), Kind("http:// URL")]
+OptionalName = Annotated[str, AfterValidator(lambda text: text and values.check_name(text)), Kind("name")]
+OptionalUrl = Annotated[str, AfterValidator(lambda text: text and values.check_instance_url(text)), Kind("http:// URL")]
+ConsulAddress = Annotated[str, AfterValidator(values.check_consul_address), Kind("URL")]
+Method = Annotated[str, AfterValidator(values.check_method), Kind("method")]
+FieldName = Annotated[str, AfterValidator(values.check_field_name)]
+FieldValue = Annotated[str, AfterValidator(values.check_field_value)]
+StatusCode = Annotated[int, Field(ge=100, le=599)]
+
+
+def word(*words: str, **aliases: str) -> AfterValidator:
+    """One of a few words."""
+    return AfterValidator(values.OneOf(words, aliases))
+
+
+def ascending(bounds: tuple[int, int]) -> tuple[int, int]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("must be [low, high] with low <= high")
+    return bounds
+
+
+def distinct(items: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(items)) < len(items):
+        raise ValueError("must not name anything twice")
+    return items
+
+
+def distinct_fields(fields: dict[str, str]) -> dict[str, str]:
+    if len({name.lower() for name in fields}) < len(fields):
+        raise ValueError("must not name a field twice (case does not count)")
+    return fields
+
+
+def url_table(value: object) -> object:
+    """An instance written as its URL alone is the table { url = ... }."""
+    return {"url": value} if isinstance(value, str) else value
+
+
+def usable_cpus() -> int:
+    """The CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+StatusRange = Annotated[
+    tuple[StatusCode, StatusCode], BeforeValidator(values.to_range), AfterValidator(ascending), Kind("[low, high]")
+]
+
+
+class Section(BaseModel):
+    """What all tables of the file have in common."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class GatewayConfig(Section):
+    """The gateway itself."""
+
+    name: GatewayName = Field(
+        default="edge", description="Value of the `X-Gateway` response header. Environment: `APP_NAME`."
+    )
+    listen: tuple[Bind, ...] = Field(
+        default=("0.0.0.0:8080",),
+        strict=False, min_length=1, max_length=64,
+        description="Addresses that take requests; port 0 lets the system choose. Changed by a restart only.",
+    )  # fmt: skip
+    admin: Bind = Field(
+        default="127.0.0.1:9901", description="Address of the admin interface. Changed by a restart only."
+    )
+    workers: Whole = Field(
+        default_factory=usable_cpus,
+        ge=1, le=256,
+        description="Worker processes. Changed by a restart only.",
+        json_schema_extra={"default_text": "the CPUs this process may use"},
+    )  # fmt: skip
+    drain_timeout: Seconds = Field(
+        default=30.0, ge=0, le=86400, description="How long requests in flight may take to finish on shutdown."
+    )
+    trusted_proxies: tuple[Network, ...] = Field(
+        default=(), strict=False, description="Peers whose `X-Forwarded-*` fields are believed."
+    )
+    server_header: Flag = Field(default=True, description="Send `X-Gateway` on responses.")
+
+
+class LimitsConfig(Section):
+    """What one client may ask for."""
+
+    header_bytes: Whole = Field(default=65536, ge=1024, le=1048576, description="Bytes of a request head; 431 past it.")
+    headers: Whole = Field(default=100, ge=1, le=10000, description="Header fields of a request; 431 past it.")
+    body_bytes: Whole = Field(
+        default=0, ge=0, le=2**50, description="Bytes of a request body; 413 past it. 0: no limit."
+    )
+    header_timeout: Seconds = Field(
+        default=10.0, gt=0, le=3600, description="Time for a request head to arrive; then 408."
+    )
+    idle_timeout: Seconds = Field(
+        default=75.0, gt=0, le=86400, description="Time a connection may wait for its next request."
+    )
+    connections: Whole = Field(
+        default=10000, ge=1, le=1000000, description="Client connections per worker; past it 503 and close."
+    )
+
+
+class LogConfig(Section):
+    """The gateway's own log (standard error) and the access log."""
+
+    level: Annotated[str, word("debug", "info", "warning", "error", warn="warning")] = Field(
+        default="info", description="Least level of the gateway's own log. Environment: `LOG_LEVEL`."
+    )
+    format: Annotated[str, word("json", "console")] = Field(
+        default="json", description="JSON lines, or lines for people."
+    )
+    access: Annotated[str, AfterValidator(values.check_log_target), Kind("string")] = Field(
+        default="stdout", description='The access log: a path, "stdout" or "off".'
+    )
+
+
+class ConsulConfig(Section):
+    """Service discovery. Without this table, `--consul` or `CONSUL_HTTP_ADDR` there is no Consul."""
+
+    address: ConsulAddress = Field(
+        default="http://127.0.0.1:8500", description="The agent: http:// or https://. Environment: `CONSUL_HTTP_ADDR`."
+    )
+    token: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
+        default="", description="ACL token; never logged, never in a URL. Environment: `CONSUL_HTTP_TOKEN`."
+    )
+    datacenter: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
+        default="", description="Datacenter to ask; empty: the agent's own."
+    )
+    tag_prefixes: tuple[Name, ...] = Field(
+        default=("gw.", "urlprefix-"), strict=False, description="Tags with these prefixes make routes."
+    )
+    registers: Flag = Field(default=False, alias="register", description="Register the gateway itself as a service.")
+    kv_prefix: Annotated[str, AfterValidator(values.check_kv_prefix), Kind("string")] = Field(
+        default="gw/", description="Folder in Consul's KV that holds routes and overrides."
+    )
+    removal_grace: Seconds = Field(
+        default=30.0, ge=0, le=3600, description="After a break in the watch, removals are provisional this long."
+    )
+    ca_file: Text = Field(default="", description="CA certificates (PEM) for https://; empty: the system's.")
+    cert_file: Text = Field(default="", description="Client certificate (PEM) for https://.")
+    key_file: Text = Field(default="", description="Key (PEM) of the client certificate.")
+
+
+class InstanceConfig(Section):
+    """An instance, when it needs more than its URL."""
+
+    url: InstanceUrl = Field(description="http://HOST:PORT.")
+    weight: Whole = Field(default=1, ge=0, le=65535, description="Share of the traffic; 0 takes none.")
+
+
+class HealthConfig(Section):
+    """Active health checks. An instance gets no traffic before its first successful probe."""
+
+    type: Annotated[str, word("http", "tcp", "none")] = Field(default="http", description="How an instance is probed.")
+    path: Annotated[str, AfterValidator(values.check_probe_path), Kind("path")] = Field(
+        default="/health", description="What an http probe asks for."
+    )
+    interval: Seconds = Field(default=5.0, ge=0.1, le=3600, description="Time between probes, jittered by 10 %.")
+    timeout: Seconds = Field(default=2.0, ge=0.01, le=3600, description="Time a probe may take.")
+    healthy_threshold: Whole = Field(
+        default=2, ge=1, le=1000, description="Successes in a row that make it healthy again."
+    )
+    unhealthy_threshold: Whole = Field(
+        default=3, ge=1, le=1000, description="Failures in a row that make it unhealthy."
+    )
+    expected_status: StatusRange = Field(
+        default=(200, 399), strict=False, description="Status codes of a success, both ends included."
+    )
+
+
+class OutlierConfig(Section):
+    """Passive checks, judged on real traffic: connect errors, resets, timeouts, 502, 503, 504."""
+
+    consecutive_failures: Whole = Field(
+        default=5, ge=0, le=1000000, description="Failures in a row that eject an instance. 0: nothing is ejected."
+    )
+    eject_time: Seconds = Field(
+        default=30.0, gt=0, le=300, description="Time out, times the number of ejections so far, at most 300 s."
+    )
+    max_ejected_percent: Whole = Field(
+        default=50, ge=0, le=100,
+        description="Most instances out at once, rounded down, never the last one. 0: nothing is ejected.",
+    )  # fmt: skip
+
+
+class ServiceConfig(Section):
+    """A service and how its instances are used."""
+
+    name: Name = Field(description="The name that routes use.")
+    consul: OptionalName = Field(
+        default="", description="Discovered under this name in Consul; `instances` may be added."
+    )
+    instances: tuple[Annotated[InstanceConfig, BeforeValidator(url_table), Kind("URL or table")], ...] = Field(
+        default=(), strict=False, description='Static instances: "http://HOST:PORT" or { url = ..., weight = ... }.'
+    )
+    balance: Annotated[
+        str, word("least_connections", "weighted", "round_robin", "random", "least_latency", "hash")
+    ] = Field(default="least_connections", description="How an instance is picked.")  # fmt: skip
+    hash_on: Annotated[str, AfterValidator(values.check_hash_on), Kind("string")] = Field(
+        default="client_ip", description="What `balance = \"hash\"` hashes: client_ip, path, header:NAME, cookie:NAME."
+    )  # fmt: skip
+    connect_timeout: Seconds = Field(default=4.0, gt=0, le=3600, description="Time for a connection to an instance.")
+    max_in_flight: Whole = Field(
+        default=0, ge=0, le=1000000,
+        description="Requests in flight per instance, over all workers; past it another, else 503. 0: no limit.",
+    )  # fmt: skip
+    keepalive_idle: Seconds = Field(
+        default=30.0, ge=0, le=3600, description="How long an idle connection to an instance is kept."
+    )
+    slow_start: Seconds = Field(
+        default=0.0, ge=0, le=3600, description="A newly healthy instance's share grows from 10 % to full in this time."
+    )
+    fail_open_below: Whole = Field(
+        default=0,
+        ge=0,
+        le=100,
+        description="With fewer than this percentage of instances eligible, all are used. 0: off.",
+    )
+    health: HealthConfig = Field(default_factory=HealthConfig, description="See below.")
+    outlier: OutlierConfig = Field(default_factory=OutlierConfig, description="See below.")
+
+
+class RouteConfig(Section):
+    """A route: which requests go to which service. The most specific route wins."""
+
+    path: Annotated[str, AfterValidator(values.check_route_path), Kind("path")] = Field(
+        description="Exact, or a prefix ending in `/*`, or with `{name}` segments."
+    )
+    host: Annotated[str, AfterValidator(values.check_route_host), Kind("host")] = Field(
+        default="", description="Only requests for this host; `*.example.com` allowed. Empty: any."
+    )
+    methods: Annotated[tuple[Method, ...], AfterValidator(distinct)] = Field(
+        default=(), strict=False, description="Methods allowed; another gets 405 with `Allow`. Empty: all."
+    )
+    service: Annotated[str, Kind("name")] = Field(default="", description="The service that answers; or `target_url`.")
+    target_url: OptionalUrl = Field(
+        default="", description="The one address that answers, without health checks; instead of `service`."
+    )
+    strip_path: Flag = Field(default=False, description="Remove the matched prefix before forwarding.")
+    timeout: Seconds = Field(
+        default=30.0, gt=0, le=86400, description="Time up to the response head, retries included."
+    )
+    per_try_timeout: Seconds = Field(
+        default=0.0, ge=0, le=86400, description="Time of one attempt. 0: the rest of `timeout`."
+    )
+    stream_idle_timeout: Seconds = Field(
+        default=60.0, gt=0, le=86400, description="No byte either way, once the body flows; upgrades: 3600 s."
+    )
+    retry_count: Whole = Field(
+        default=3,
+        ge=0,
+        le=100,
+        description="Further attempts: idempotent requests only (after a refused connect: any).",
+    )
+    headers: Annotated[dict[FieldName, FieldValue], AfterValidator(distinct_fields), Kind("table of strings")] = Field(
+        default_factory=dict, description="Header fields added to the forwarded request."
+    )
+
+
+class FileConfig(Section):
+    """The whole file."""
+
+    gateway: GatewayConfig = Field(default_factory=GatewayConfig)
+    limits: LimitsConfig = Field(default_factory=LimitsConfig)
+    log: LogConfig = Field(default_factory=LogConfig)
+    consul: ConsulConfig | None = None
+    services: tuple[ServiceConfig, ...] = Field(default=(), strict=False)
+    routes: tuple[RouteConfig, ...] = Field(default=(), strict=False)
+
+
+def section_at(path: tuple[int | str, ...]) -> type[Section] | None:
+    """The model of the table at a path such as ("services", 0, "health"); None where there is no such table."""
+    model: type[Section] | None = FileConfig
+    for step in path:
+        if isinstance(step, int):
+            continue
+        if model is None:
+            return None
+        model = next((section for key, section in subsections(model) if key == step), None)
+    return model
+
+
+def subsections(model: type[Section]) -> list[tuple[str, type[Section]]]:
+    """The (key, model) of every table directly below one."""
+    return [
+        (field.alias or name, section)
+        for name, field in model.model_fields.items()
+        if (section := _section_in(field.annotation)) is not None
+    ]
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for part in getattr(annotation, "__args__", ()) if (found := _section_in(part))), None)
+
+
+def keys_of(model: type[Section]) -> tuple[str, ...]:
+    """The keys of a table as written in the file."""
+    return tuple(field.alias or name for name, field in model.model_fields.items())
