@@ -1,0 +1,143 @@
+"""What all machines of one worker share: the time, the tables in force, counters, and ways out."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.proxy.deadlines import Deadlines
+from gateway.proxy.service import LiveService
+from gateway.proxy.transport import Network
+from gateway.routing.match import RouteTable
+from gateway.shm.ledger import CodeSlots
+from gateway.snapshot.model import WorkerSettings
+
+if TYPE_CHECKING:
+    from gateway.errors import Reason
+    from gateway.h1.request import RequestHead
+    from gateway.proxy.downstream import Downstream
+    from gateway.proxy.exchange import Exchange
+
+
+class AccessLog(Protocol):
+    """Where finished exchanges are written down."""
+
+    enabled: bool
+
+    def use_settings(self, target: str, style: str) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def record(self, exchange: Exchange) -> None: ...
+
+    def record_refusal(
+        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
+    ) -> None:
+        """A request that ended before it had a route; `head` is None when it could not be understood."""
+        ...
+
+
+class Stats:
+    """Figures of this worker, written to its ledger row once per batch."""
+
+    __slots__ = (
+        "bytes_in",
+        "bytes_out",
+        "connections",
+        "connections_refused",
+        "connections_total",
+        "crashes",
+        "in_flight",
+        "requests",
+        "retries",
+        "upstream_idle",
+    )
+
+    def __init__(self) -> None:
+        self.connections = 0
+        self.connections_total = 0
+        self.connections_refused = 0
+        self.in_flight = 0
+        self.requests = 0
+        self.retries = 0
+        self.crashes = 0
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.upstream_idle = 0
+
+
+class Trust(Protocol):
+    """Whose X-Forwarded-* is believed."""
+
+    def __call__(self, peer: str) -> bool: ...
+
+
+class Context:
+    """Mutable, one per worker. Machines read it; the worker's loop and view write it."""
+
+    __slots__ = (
+        "access",
+        "codes",
+        "date",
+        "deadlines",
+        "draining",
+        "gateway_field",
+        "network",
+        "now",
+        "report",
+        "rng",
+        "row",
+        "services",
+        "settings",
+        "stats",
+        "table",
+        "trusts",
+        "via_field",
+        "wall",
+        "words",
+    )
+
+    def __init__(
+        self,
+        *,
+        settings: WorkerSettings,
+        table: RouteTable,
+        words: memoryview,
+        row: int,
+        codes: CodeSlots,
+        access: AccessLog,
+        trusts: Trust,
+        report: Reporter,
+        rng: random.Random,
+    ) -> None:
+        self.now = 0.0  # monotonic seconds, read once per batch of events
+        self.wall = 0.0  # Unix seconds, likewise
+        self.date = b""  # the same as an HTTP date (RFC 9110 5.6.7)
+        self.words = words  # the whole ledger
+        self.row = row
+        self.codes = codes
+        self.network: Network  # the loop, which needs the context first
+        self.access = access
+        self.rng = rng
+        self.report = report
+        self.deadlines = Deadlines()
+        self.stats = Stats()
+        self.services: dict[str, LiveService] = {}
+        self.table = table
+        self.draining = False
+        self.trusts = trusts
+        self.use_settings(settings, trusts)
+
+    def use_settings(self, settings: WorkerSettings, trusts: Trust) -> None:
+        """Take over new settings; they hold for requests that begin from now on."""
+        name = settings.name.encode("latin-1", "replace")
+        self.settings = settings
+        self.trusts = trusts
+        self.gateway_field = b"X-Gateway: " + name + b"\r\n" if settings.server_header else b""
+        self.via_field = b"Via: 1.1 " + name.replace(b" ", b"-") + b"\r\n"
+
+
+class Reporter(Protocol):
+    """Tells of something that a person should know, through the supervisor's log."""
+
+    def __call__(self, level: str, event: str, **fields: object) -> None: ...

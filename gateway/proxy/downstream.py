@@ -1,0 +1,302 @@
+"""One connection from a client: heads in order, one exchange at a time, pipelined requests wait.
+
+    HEAD -> EXCHANGE -> HEAD ...          EXCHANGE -> TUNNEL
+    any state -> CLOSED
+
+While an exchange runs, what the client sends ahead is kept up to PIPELINE_BYTES; past it the
+connection is not read until the exchange is over.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from gateway.errors import GatewayError, Reason
+from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head
+from gateway.proxy import account, forward, reply
+from gateway.proxy.deadlines import NEVER, Timed
+from gateway.proxy.exchange import Exchange
+from gateway.proxy.transport import Transport
+from gateway.routing.compiled import CompiledRoute, MethodNotAllowed
+
+if TYPE_CHECKING:
+    from gateway.proxy.context import Context
+
+PIPELINE_BYTES: Final = 65536
+_OWN_PATHS: Final = frozenset((b"/health", b"/ready"))
+
+
+class DownstreamState(Enum):
+    """Where a client's connection is in its life."""
+
+    HEAD = "head"  # between requests, or a head is coming in
+    EXCHANGE = "exchange"
+    TUNNEL = "tunnel"
+    CLOSED = "closed"
+
+
+class Downstream(Timed):
+    """The machine of one client connection."""
+
+    __slots__ = (
+        "_buffer",
+        "_ctx",
+        "_exchange",
+        "_fields",
+        "_is_parsing",
+        "is_half_closed",
+        "peer",
+        "state",
+        "static_for",
+        "static_head",
+        "static_route",
+        "transport",
+        "trusted",
+    )
+
+    def __init__(self, ctx: Context, transport: Transport, peer: str) -> None:
+        super().__init__()
+        self._ctx = ctx
+        self._buffer = b""
+        self._exchange: Exchange | None = None
+        self._fields: RequestFields | None = None
+        self._is_parsing = False
+        self.transport = transport
+        self.peer = peer.encode()
+        self.trusted = ctx.trusts(peer)
+        self.is_half_closed = False
+        self.state = DownstreamState.HEAD
+        # What `forward` keeps of the last request, for the next one with the same fields.
+        self.static_for: RequestFields | None = None
+        self.static_route: CompiledRoute | None = None
+        self.static_head = b""
+        ctx.stats.connections += 1
+        ctx.stats.connections_total += 1
+        ctx.deadlines.arm(self, ctx.now + ctx.settings.header_timeout)
+
+    @property
+    def is_idle(self) -> bool:
+        """Between requests, with nothing of the next one received."""
+        return self.state is DownstreamState.HEAD and not self._buffer
+
+    # --- what the connection delivers -----------------------------------------------------------
+
+    def on_data(self, data: bytes) -> None:
+        self._ctx.stats.bytes_in += len(data)
+        state = self.state
+        if state is DownstreamState.HEAD:
+            if self._buffer:
+                data = self._buffer + data
+            self._read_heads(data)
+            return
+        exchange = self._exchange
+        if exchange is None:
+            return
+        if state is DownstreamState.TUNNEL:
+            exchange.tunnel.on_client_data(data)
+        elif not exchange.request_done:
+            exchange.on_request_data(data)
+        else:
+            self._buffer += data
+            if len(self._buffer) > PIPELINE_BYTES:
+                self.transport.pause()
+
+    def on_eof(self) -> None:
+        """RFC 9112 9.6: a client may close its sending side and still wait for the response."""
+        exchange = self._exchange
+        if exchange is None:
+            self._end()
+            self.transport.close()
+        elif self.state is DownstreamState.TUNNEL:
+            exchange.tunnel.on_client_eof()
+        elif not exchange.request_done:
+            exchange.on_client_gone()
+        else:
+            self.is_half_closed = True
+            self.transport.pause()
+
+    def on_lost(self, errno: int) -> None:
+        exchange = self._exchange
+        if exchange is None:
+            self._end()
+        elif self.state is DownstreamState.TUNNEL:
+            exchange.end_tunnel()
+        else:
+            exchange.on_client_gone()
+
+    def on_drained(self) -> None:
+        if self._exchange is not None:
+            self._exchange.on_client_drained()
+
+    def on_deadline(self, now: float) -> None:
+        if self.state is not DownstreamState.HEAD:
+            return
+        if self._buffer:
+            self._refuse(GatewayError(Reason.HEADER_TIMEOUT))
+        else:
+            self._end()
+            self.transport.close()
+
+    # --- what the exchange tells ----------------------------------------------------------------
+
+    def on_body_end(self, rest: bytes) -> None:
+        """The request body is complete; `rest` came behind it."""
+        self._buffer = rest
+
+    def begin_tunnel(self) -> bytes:
+        """The connection carries bytes from now on. Returns what the client sent ahead."""
+        self.state = DownstreamState.TUNNEL
+        early, self._buffer = self._buffer, b""
+        return early
+
+    def on_exchange_done(self, *, close: bool, aborted: bool, request_done: bool) -> None:
+        """The exchange is over: next request, or the end of the connection.
+
+        aborted: the response could not be completed, and the client must be able to tell.
+        request_done: False when the client may still be sending a body nobody reads.
+        """
+        self._exchange = None
+        ctx = self._ctx
+        if aborted:
+            self._end()
+            self.transport.abort()
+        elif close or self.is_half_closed:
+            self._end()
+            self.transport.close(linger=not request_done)
+        else:
+            self.state = DownstreamState.HEAD
+            ctx.deadlines.arm(self, ctx.now + ctx.settings.idle_timeout)
+            self.transport.resume()
+            if self._buffer and not self._is_parsing:
+                self._read_heads(self._buffer)
+
+    def drain(self) -> None:
+        """The worker drains: leave now if idle, else with the response under way."""
+        if self.is_idle:
+            self._end()
+            self.transport.close()
+
+    def crash(self) -> None:
+        """A fault of the gateway's own in handling this connection."""
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.fail_internally()
+        if self.state is not DownstreamState.CLOSED:
+            self._end()
+            self.transport.abort()
+
+    # --- inside -----------------------------------------------------------------------------------
+
+    def _read_heads(self, data: bytes) -> None:
+        """Begin exchanges for all heads in `data`, in order; a loop, since short ones end at once."""
+        ctx = self._ctx
+        self._is_parsing = True
+        self._buffer = b""
+        while True:
+            end = data.find(b"\r\n\r\n")
+            try:
+                if end <= 0:
+                    if data[:2] == b"\r\n":  # RFC 9112 2.2: an empty line before the request line is ignored
+                        data = data[2:]
+                        if data:
+                            continue
+                    check_partial_head(data, ctx.settings.header_bytes)
+                    self._wait_for_head(data)
+                    break
+                end += 4
+                if end > ctx.settings.header_bytes:
+                    check_partial_head(data[:end], ctx.settings.header_bytes)
+                if data[:2] == b"\r\n":
+                    data = data[2:]
+                    continue
+                head = parse_request_head(data, end, ctx.settings.headers, self._fields)
+            except GatewayError as error:
+                self._refuse(error)
+                break
+            self._fields = head.fields
+            self._begin(head, data[end:] if len(data) > end else b"")
+            if self.state is not DownstreamState.HEAD or not self._buffer:
+                break
+            data, self._buffer = self._buffer, b""
+        self._is_parsing = False
+
+    def _wait_for_head(self, data: bytes) -> None:
+        ctx = self._ctx
+        if data and not self._buffer and self.deadline > ctx.now + ctx.settings.header_timeout:
+            ctx.deadlines.arm(self, ctx.now + ctx.settings.header_timeout)
+        self._buffer = data
+
+    def _begin(self, head: RequestHead, rest: bytes) -> None:
+        ctx = self._ctx
+        if head.path in _OWN_PATHS or head.target == b"*":
+            self._answer_own(head, rest)
+            return
+        route = ctx.table.match(head.fields.host, head.path, head.method)
+        if isinstance(route, CompiledRoute):
+            self.state = DownstreamState.EXCHANGE
+            ctx.deadlines.arm(self, NEVER)
+            exchange = self._exchange = Exchange(self, head, route, ctx.services[route.service], ctx)
+            if exchange.request_done:
+                self._buffer = rest
+                exchange.start(b"")
+            else:
+                exchange.start(rest)
+        elif isinstance(route, MethodNotAllowed):
+            self._answer(Reason.METHOD_NOT_ALLOWED, head, rest, allow=route.allow)
+        else:
+            self._answer(Reason.NO_ROUTE, head, rest)
+
+    def _answer_own(self, head: RequestHead, rest: bytes) -> None:
+        """/health, /ready and `OPTIONS *` (RFC 9110 9.3.7)."""
+        ctx = self._ctx
+        request_id, _ = forward.identify(head, ctx)
+        status, answer = 200, {"status": "ok"}
+        if head.path == b"/ready" and (ctx.draining or not ctx.settings.ready):
+            status, answer = 503, {"status": "draining" if ctx.draining else "not ready"}
+        close = not self._may_go_on(head)
+        self.transport.write(
+            reply.own(status, dict(answer), ctx, request_id, head_only=head.method == b"HEAD", close=close)
+        )
+        self._after_answer(status, rest, close=close)
+
+    def _answer(self, reason: Reason, head: RequestHead, rest: bytes, allow: bytes = b"") -> None:
+        ctx = self._ctx
+        request_id, _ = forward.identify(head, ctx)
+        close = not self._may_go_on(head)
+        head_only = head.method == b"HEAD"
+        self.transport.write(reply.problem(reason, ctx, request_id, head_only=head_only, close=close, allow=allow))
+        if ctx.access.enabled:
+            ctx.access.record_refusal(self, head, request_id, reason, "")
+        self._after_answer(reason.status, rest, close=close)
+
+    def _may_go_on(self, head: RequestHead) -> bool:
+        """May the connection be kept after an answer that did not wait for the body?"""
+        has_body = head.fields.chunked or head.fields.content_length > 0
+        return head.keep_alive and not has_body and not self._ctx.draining
+
+    def _after_answer(self, status: int, rest: bytes, *, close: bool) -> None:
+        account.refused(self._ctx, status)
+        if close:
+            self._end()
+            self.transport.close(linger=True)
+        else:
+            self._buffer = rest
+            self._ctx.deadlines.arm(self, self._ctx.now + self._ctx.settings.idle_timeout)
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer what could not be understood, and close: nothing after it has a certain meaning."""
+        ctx = self._ctx
+        request_id = b"%032x" % ctx.rng.getrandbits(128)
+        self.transport.write(reply.problem(error.reason, ctx, request_id, head_only=False, close=True))
+        if ctx.access.enabled:
+            ctx.access.record_refusal(self, None, request_id, error.reason, error.detail)
+        account.refused(ctx, error.reason.status)
+        self._end()
+        self.transport.close(linger=True)
+
+    def _end(self) -> None:
+        if self.state is not DownstreamState.CLOSED:
+            self.state = DownstreamState.CLOSED
+            self._ctx.stats.connections -= 1
+            self._ctx.deadlines.forget(self)

@@ -1,0 +1,489 @@
+"""One request with its response: attempts on instances, the relay between both sides, the account of it.
+
+Phases:  (route, pick, connect or reuse, send) = an attempt, repeated while `retry` allows;  relay of the
+response;  finish, always reached exactly once, which writes counters and the access log line.
+From the first byte of the response to the client on, nothing can be repeated.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.balance.picker import LiveInstance
+from gateway.errors import GatewayError, Reason
+from gateway.h1.framing import BodyReader, ChunkedReader, LengthReader, chunk, last_chunk
+from gateway.h1.request import RequestHead
+from gateway.h1.response import ResponseHead
+from gateway.proxy import account, forward, reply
+from gateway.proxy.budget import RetryTurn
+from gateway.proxy.retry import REPLAY_BYTES, may_repeat
+from gateway.proxy.service import LiveService
+from gateway.proxy.tunnel import Tunnel
+from gateway.proxy.upstream import Upstream, UpstreamState, take_idle
+from gateway.routing.compiled import CompiledRoute
+
+if TYPE_CHECKING:
+    from gateway.proxy.context import Context
+    from gateway.proxy.downstream import Downstream
+
+_JOIN_BYTES: Final = 16384  # a head and a body piece up to this size leave in one write
+_NO_INSTANCES: Final[tuple[LiveInstance, ...]] = ()
+
+
+class Exchange:
+    """See the module. Attributes without underscore are read by the access log."""
+
+    __slots__ = (
+        "_attempt_started",
+        "_chunked_down",
+        "_chunked_up",
+        "_close",
+        "_ctx",
+        "_deadline",
+        "_flowing",
+        "_head_bytes",
+        "_key",
+        "_reader",
+        "_replay",
+        "_replay_size",
+        "_tried",
+        "_turn",
+        "_up",
+        "attempts",
+        "bytes_in",
+        "bytes_out",
+        "detail",
+        "down",
+        "head",
+        "instance",
+        "method",
+        "reason",
+        "request_done",
+        "request_id",
+        "response_started",
+        "route",
+        "service",
+        "started",
+        "status",
+        "trace",
+        "tunnel",
+        "upstream_seconds",
+    )
+
+    def __init__(
+        self, down: Downstream, head: RequestHead, route: CompiledRoute, service: LiveService, ctx: Context
+    ) -> None:
+        self._ctx = ctx
+        self.down = down
+        self.head = head
+        self.method = head.method
+        self.route = route
+        self.service = service
+        self.started = ctx.now
+        self.request_id, self.trace = forward.identify(head, ctx)
+        self.status = 0
+        self.reason: Reason | None = None
+        self.detail = ""
+        self.attempts = 0
+        self.instance: LiveInstance | None = None
+        self.bytes_in = 0
+        self.bytes_out = 0
+        self.upstream_seconds = -1.0
+        self.response_started = False
+        self.tunnel: Tunnel
+        fields = head.fields
+        self._chunked_up = fields.chunked
+        self._reader: BodyReader | None = None
+        if fields.chunked:
+            self._reader = ChunkedReader(Reason.MALFORMED_REQUEST)
+        elif fields.content_length > 0:
+            self._reader = LengthReader(fields.content_length)
+        self.request_done = self._reader is None
+        self._deadline = ctx.now + route.timeout
+        self._head_bytes = b""
+        self._replay: list[bytes] | None = []
+        self._replay_size = 0
+        self._flowing = False  # head and kept body are on their way: body pieces go straight to the upstream
+        self._tried = _NO_INSTANCES
+        self._turn: RetryTurn | None = None  # of the service's retry budget
+        self._up: Upstream | None = None
+        self._attempt_started = 0.0
+        self._chunked_down = False
+        self._close = False
+        self._key = b""
+
+    def start(self, body: bytes) -> None:
+        """Begin; `body` is what came behind the head."""
+        ctx = self._ctx
+        ctx.stats.in_flight += 1
+        self.service.in_flight += 1
+        limit = ctx.settings.body_bytes
+        if limit and self.head.fields.content_length > limit:
+            self._fail(Reason.BODY_TOO_LARGE, f"Content-Length {self.head.fields.content_length} is over {limit}")
+            return
+        if self.service.picker.needs_key:
+            self._key = account.hash_key(self.service.record.hash_on, self.head, self.down, ctx)
+        self._head_bytes = forward.request_head(self.head, self.route, self.down, ctx, self.request_id, self.trace)
+        if body and self._reader is not None:
+            self.on_request_data(body)
+            if self.status:  # refused
+                return
+        self._attempt()
+
+    @property
+    def wants_upgrade(self) -> bool:
+        return forward.is_upgrade(self.head)
+
+    # --- request body ---------------------------------------------------------------------------
+
+    def on_request_data(self, data: bytes) -> None:
+        """Bytes from the client while the request body is not done."""
+        reader = self._reader
+        assert reader is not None
+        try:
+            piece = reader.feed(data)
+        except GatewayError as error:
+            self._fail(error.reason, error.detail)
+            return
+        self.bytes_in += len(piece)
+        limit = self._ctx.settings.body_bytes
+        if limit and self.bytes_in > limit:
+            self._fail(Reason.BODY_TOO_LARGE, f"the request body is over {limit} bytes")
+            return
+        if self._chunked_up:
+            out = chunk(piece) if piece else b""
+            if reader.done:
+                out += last_chunk(reader.trailers)
+        else:
+            out = piece
+        if reader.done:
+            self.request_done = True
+            self.down.on_body_end(reader.rest)
+        if out:
+            self._send_body(out)
+
+    def on_client_gone(self) -> None:
+        """The client's connection failed, or it sent EOF before the end of its request."""
+        if self.status and not self.response_started:
+            return
+        if not self.status:
+            self.reason, self.status = Reason.CLIENT_CLOSED, Reason.CLIENT_CLOSED.status
+        self._drop_attempt(Reason.CLIENT_CLOSED)
+        self._finish(close=True, aborted=True)
+
+    def on_client_drained(self) -> None:
+        """The client has taken what was kept for it."""
+        up = self._up
+        if up is None:
+            return
+        if up.state is UpstreamState.TUNNEL:
+            self.tunnel.on_client_drained()
+            return
+        self._arm_stream(up)
+        up.transport.resume()
+
+    def _send_body(self, out: bytes) -> None:
+        replay = self._replay
+        if replay is not None:
+            replay.append(out)
+            self._replay_size += len(out)
+        if not self._flowing:
+            if self._replay_size > REPLAY_BYTES:
+                self.down.transport.pause()
+            return
+        if self._replay_size > REPLAY_BYTES:
+            self._replay = None
+        up = self._up
+        assert up is not None
+        if not up.transport.write(out):
+            self.down.transport.pause()
+        self._arm_request(up)
+
+    # --- attempts -------------------------------------------------------------------------------
+
+    def _attempt(self) -> None:
+        ctx = self._ctx
+        service = self.service
+        instance = service.picker.pick(ctx.now, self._key, self._tried)
+        if instance is None and self._tried:  # every other one was tried: any is better than none
+            instance = service.picker.pick(ctx.now, self._key, _NO_INSTANCES)
+        if instance is None:
+            if service.has_eligible:
+                self._fail(Reason.OVERLOADED, "every instance is at max_in_flight")
+            else:
+                self._fail(Reason.NO_HEALTHY_INSTANCE, f"service {service.name} has no eligible instance")
+            return
+        self.instance = instance
+        self.attempts += 1
+        self._attempt_started = ctx.now
+        account.begin_attempt(ctx.words, instance)
+        up = take_idle(instance, ctx)
+        if up is not None:
+            up.reuse(self)
+            self._up = up
+            self._send_request(up)
+            return
+        up = Upstream(ctx, instance, service.record.keepalive_idle)
+        self._up = up
+        self._flowing = False
+        try:
+            up.open(self, min(service.record.connect_timeout, self._deadline - ctx.now))
+        except OSError as error:
+            self._up = None
+            self.on_attempt_failed(Reason.CONNECT_FAILED, str(error), stale=False)
+
+    def on_connected(self) -> None:
+        """The upstream connection is open."""
+        up = self._up
+        assert up is not None
+        self._send_request(up)
+
+    def _send_request(self, up: Upstream) -> None:
+        self._flowing = True
+        replay = self._replay
+        if not replay:
+            up.transport.write(self._head_bytes)
+        else:
+            congested = not up.transport.write(b"".join((self._head_bytes, *replay)))
+            if self._replay_size > REPLAY_BYTES:
+                self._replay = None
+            if not congested:
+                self.down.transport.resume()
+        self._arm_request(up)
+
+    def _arm_request(self, up: Upstream) -> None:
+        """The deadline while the head of the response is awaited."""
+        ctx = self._ctx
+        if not self.request_done:  # an upload may take as long as it flows; the route's timeout counts from its end
+            self._deadline = ctx.now + self.route.timeout
+            self._arm_stream(up)
+            return
+        at = self._deadline
+        per_try = self.route.per_try_timeout
+        if per_try:
+            at = min(at, ctx.now + per_try)
+        ctx.deadlines.arm(up, at)
+
+    def _arm_stream(self, up: Upstream) -> None:
+        self._ctx.deadlines.arm(up, self._ctx.now + self.route.stream_idle_timeout)
+
+    def on_upstream_drained(self) -> None:
+        """The instance has taken what was kept for it."""
+        up = self._up
+        if up is None:
+            return
+        if up.state is UpstreamState.TUNNEL:
+            self.tunnel.on_upstream_drained()
+            return
+        self._arm_request(up)
+        self.down.transport.resume()
+
+    def on_timeout(self) -> None:
+        """The upstream connection's deadline passed in whatever phase it is in."""
+        up = self._up
+        assert up is not None
+        if up.state is UpstreamState.TUNNEL:
+            self.reason = Reason.STREAM_IDLE_TIMEOUT
+            self.end_tunnel()
+        elif up.state is UpstreamState.BODY:
+            self._fail_attempt(up, Reason.STREAM_IDLE_TIMEOUT, "no byte in stream_idle_timeout")
+        elif not self.request_done:
+            up.close()
+            self._drop_attempt(Reason.CLIENT_CLOSED)
+            self._fail(Reason.BODY_TIMEOUT, "the request body stalled")
+        else:
+            self._fail_attempt(up, Reason.RESPONSE_TIMEOUT, "no response head in time")
+
+    def _fail_attempt(self, up: Upstream, reason: Reason, detail: str) -> None:
+        up.close()
+        self.on_attempt_failed(reason, detail, stale=False)
+
+    def on_attempt_failed(self, reason: Reason, detail: str, *, stale: bool) -> None:
+        """The attempt is over without a whole response; the upstream connection is closed already.
+
+        stale: a reused connection died before a byte of a response, as happens when an instance closes
+        it at its own idle timeout. That says nothing of the instance.
+        """
+        ctx = self._ctx
+        instance = self.instance
+        assert instance is not None
+        self._up = None
+        self._flowing = False
+        account.end_attempt(ctx, self.service, instance, reason, stale=stale)
+        self.detail = f"{instance.address}: {detail}"
+        if self.response_started:
+            self._fail(reason if reason is Reason.STREAM_IDLE_TIMEOUT else Reason.RESPONSE_TRUNCATED, self.detail)
+            return
+        if not stale:
+            self._tried = (*self._tried, instance)
+        tries_left = len(self._tried) <= self.route.retry_count and self.attempts <= 2 * self.route.retry_count + 1
+        if (
+            tries_left
+            and ctx.now < self._deadline
+            and may_repeat(reason, self.method, replayable=self._replay is not None)
+        ):
+            self.reason = reason  # in case the retry's turn does not come
+            if self._turn is None:
+                self._turn = self.service.retries.ask(self, self.service.in_flight, ctx.now, self._deadline)
+            if self._turn.is_granted:
+                self.on_retry_granted()
+        else:
+            self._fail(reason, self.detail)
+
+    def on_retry_granted(self) -> None:
+        """The retry budget has room for another attempt."""
+        self.reason = None
+        self._ctx.stats.retries += 1
+        self._attempt()
+
+    def on_retry_refused(self) -> None:
+        """It had none in time: the failure stands."""
+        self._turn = None
+        assert self.reason is not None
+        self._fail(self.reason, self.detail)
+
+    # --- response -------------------------------------------------------------------------------
+
+    def on_interim(self, head: ResponseHead) -> None:
+        """A 1xx response: relayed at once, to clients that can understand it (RFC 9110 15.2)."""
+        if self.head.minor == 1:
+            self.down.transport.write(forward.interim_head(head))
+
+    def on_response(self, head: ResponseHead, body: bytes, done: bool, trailers: bytes = b"") -> None:
+        """The final response's head, with the first of its body. When done, the upstream is released already."""
+        ctx = self._ctx
+        request = self.head
+        self.status = head.status
+        self.response_started = True
+        self.upstream_seconds = ctx.now - self._attempt_started
+        close = not request.keep_alive or ctx.draining or not self.request_done or self.down.is_half_closed
+        chunked = False
+        if head.content_length < 0 and head.has_body(self.method):
+            if request.minor == 1:
+                chunked = self._chunked_down = True
+            else:
+                close = True
+        self._close = close
+        out = forward.response_head(
+            head, ctx, self.request_id, chunked=chunked, close=close, keep_alive_1_0=request.minor == 0
+        )
+        if not body:
+            if done and chunked:
+                out += last_chunk(trailers)
+            congested = not self.down.transport.write(out)
+        else:
+            self.bytes_out = len(body)
+            if chunked:
+                body = chunk(body)
+                if done:
+                    body += last_chunk(trailers)
+            if len(body) <= _JOIN_BYTES:
+                congested = not self.down.transport.write(out + body)
+            else:
+                self.down.transport.write(out)
+                congested = not self.down.transport.write(body)
+        if done:
+            self._end_response()
+            return
+        up = self._up
+        if up is not None:
+            self._arm_stream(up)
+            if congested:
+                up.transport.pause()
+
+    def on_response_body(self, body: bytes, done: bool, trailers: bytes) -> None:
+        """More of the response body; `body` may be empty. When done, the upstream is released already."""
+        self.bytes_out += len(body)
+        if self._chunked_down:
+            if body:
+                body = chunk(body)
+            if done:
+                body += last_chunk(trailers)
+        congested = bool(body) and not self.down.transport.write(body)
+        if done:
+            self._end_response()
+            return
+        up = self._up
+        if up is not None:
+            self._arm_stream(up)
+            if congested:
+                up.transport.pause()
+
+    def _end_response(self) -> None:
+        instance = self.instance
+        assert instance is not None
+        self._up = None
+        account.end_response(self._ctx, self.service, instance, self.status, self.upstream_seconds)
+        self._finish(close=self._close)
+
+    # --- upgrades -------------------------------------------------------------------------------
+
+    def on_switching(self, head: ResponseHead, rest: bytes) -> None:
+        """101: both connections become a tunnel."""
+        up = self._up
+        assert up is not None
+        self.status = 101
+        self.response_started = True
+        self.upstream_seconds = self._ctx.now - self._attempt_started
+        up.switch_to_tunnel()
+        self.tunnel = Tunnel(self, self.down, up, self._ctx, self.route.stream_idle_timeout)
+        self.down.transport.write(forward.switching_head(head, self._ctx, self.request_id))
+        early = self.down.begin_tunnel()
+        if rest:
+            self.tunnel.on_upstream_data(rest)
+        if early:
+            self.tunnel.on_client_data(early)
+
+    def end_tunnel(self) -> None:
+        """One side has ended: pass on what is kept, then close both."""
+        up = self._up
+        if up is None:
+            return
+        self._up = None
+        up.close()
+        instance = self.instance
+        assert instance is not None
+        account.end_response(self._ctx, self.service, instance, self.status, self.upstream_seconds)
+        self._finish(close=True)
+
+    # --- ends -----------------------------------------------------------------------------------
+
+    def fail_internally(self) -> None:
+        """A fault of the gateway's own: answered with 500 if that is still possible."""
+        self._drop_attempt(Reason.INTERNAL)
+        self._fail(Reason.INTERNAL, self.detail)
+
+    def _fail(self, reason: Reason, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        if self._up is not None:
+            self._drop_attempt(reason)
+        if self.response_started:
+            self._finish(close=True, aborted=True)
+            return
+        self.status = reason.status
+        close = not self.head.keep_alive or not self.request_done or self._ctx.draining or self.down.is_half_closed
+        self.down.transport.write(
+            reply.problem(reason, self._ctx, self.request_id, head_only=self.method == b"HEAD", close=close)
+        )
+        self._finish(close=close)
+
+    def _drop_attempt(self, reason: Reason) -> None:
+        """End an attempt under way for a reason that is not the instance's."""
+        up, self._up = self._up, None
+        if up is None:
+            return
+        self._flowing = False
+        up.close()
+        if self.instance is not None:
+            account.end_attempt(self._ctx, self.service, self.instance, reason, stale=True)
+
+    def _finish(self, *, close: bool, aborted: bool = False) -> None:
+        ctx = self._ctx
+        ctx.stats.in_flight -= 1
+        self.service.in_flight -= 1
+        turn, self._turn = self._turn, None
+        account.finish(ctx, self)
+        self.down.on_exchange_done(close=close, aborted=aborted, request_done=self.request_done)
+        if turn is not None:
+            turn.end()  # last: it may begin another exchange's attempt

@@ -1,0 +1,153 @@
+"""Heads as forwarded: what the gateway adds to, and leaves out of, the message it understood."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.h1.fields import without
+from gateway.h1.grammar import SANE_REQUEST_ID, TRACEPARENT
+from gateway.h1.request import RequestHead
+from gateway.h1.response import ResponseHead
+from gateway.routing.compiled import CompiledRoute
+
+if TYPE_CHECKING:
+    from gateway.proxy.context import Context
+    from gateway.proxy.downstream import Downstream
+
+_TRACE_BITS: Final = 128 + 64
+_KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
+_CLOSE: Final = b"Connection: close\r\n"
+_CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+
+
+def identify(head: RequestHead, ctx: Context) -> tuple[bytes, bytes]:
+    """The request's id and its traceparent (W3C Trace Context), continued or started.
+
+    A sane X-Request-ID of the client's is kept. A trace that begins here shares its id with the request,
+    so that either finds the other.
+    """
+    bits = b"%048x" % ctx.rng.getrandbits(_TRACE_BITS)
+    trace, span = bits[:32], bits[32:]
+    owned = head.fields.owned
+    if not owned:
+        return trace, b"00-%b-%b-01" % (trace, span)
+    given = owned.get(b"x-request-id", ())
+    request_id = given[0] if len(given) == 1 and SANE_REQUEST_ID.fullmatch(given[0]) else trace
+    parents = owned.get(b"traceparent", ())
+    parent = TRACEPARENT.match(parents[0]) if len(parents) == 1 else None
+    if parent is None:
+        return request_id, b"00-%b-%b-01" % (trace, span)
+    return request_id, b"00-%b-%b-%b" % (parent[1], span, parent[3])
+
+
+def client_address(head: RequestHead, down: Downstream, ctx: Context) -> bytes:
+    """The client's IP address: the peer's, or what trusted proxies in front say, read from the right."""
+    if not down.trusted:
+        return down.peer
+    hops = [hop.strip() for value in head.fields.owned.get(b"x-forwarded-for", ()) for hop in value.split(b",")]
+    for hop in reversed(hops):
+        if not ctx.trusts(hop.decode("latin-1")):
+            return hop
+    return hops[0] if hops else down.peer
+
+
+def request_head(
+    head: RequestHead, route: CompiledRoute, down: Downstream, ctx: Context, request_id: bytes, trace: bytes
+) -> bytes:
+    """The head to send upstream, always as HTTP/1.1."""
+    fields = head.fields
+    if down.static_for is fields and down.static_route is route:
+        static = down.static_head
+    else:
+        static = _static_fields(head, route, down, ctx)
+        down.static_for, down.static_route, down.static_head = fields, route, static
+    target = head.target
+    if route.strip_path:
+        target = route.upstream_path(head.path) + target[len(head.path) :]
+    return b"%b %b HTTP/1.1\r\n%bX-Request-ID: %b\r\ntraceparent: %b\r\n\r\n" % (
+        head.method,
+        target,
+        static,
+        request_id,
+        trace,
+    )
+
+
+def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ctx: Context) -> bytes:
+    """All that is the same for every request with these fields on this connection and route."""
+    fields = head.fields
+    block = fields.forward
+    if route.header_names:
+        block = without(block, route.header_names)  # the route's value, not one that the client made up
+    forwarded_for, proto, host = down.peer, b"http", fields.host_field
+    if down.trusted:
+        owned = fields.owned
+        hops = [value for value in owned.get(b"x-forwarded-for", ()) if value]
+        forwarded_for = b", ".join((*hops, down.peer))
+        proto = owned.get(b"x-forwarded-proto", (proto,))[0]
+        host = owned.get(b"x-forwarded-host", (host,))[0]
+    parts = [block, b"X-Forwarded-For: ", forwarded_for, b"\r\nX-Forwarded-Proto: ", proto, b"\r\n"]
+    if host:
+        parts += (b"X-Forwarded-Host: ", host, b"\r\n")
+    if not fields.host_field:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2)
+        parts.append(b"Host: \r\n")
+    via = b", ".join(fields.owned.get(b"via", ()))
+    parts.append(ctx.via_field if not via else b"Via: " + via + b", " + ctx.via_field[5:])
+    parts.append(route.header_block)
+    if fields.chunked:
+        parts.append(_CHUNKED)
+    if is_upgrade(head):
+        parts += (b"Connection: Upgrade\r\nUpgrade: ", fields.upgrade, b"\r\n")
+    elif fields.te_trailers:
+        parts.append(b"TE: trailers\r\nConnection: TE\r\n")
+    return b"".join(parts)
+
+
+def is_upgrade(head: RequestHead) -> bool:
+    """Does the request ask for an upgrade that is passed on? h2c is not: it would tunnel past every rule."""
+    upgrade = head.fields.upgrade
+    return bool(upgrade) and head.minor == 1 and not upgrade.lower().startswith((b"h2c", b"http/2"))
+
+
+def response_head(
+    head: ResponseHead, ctx: Context, request_id: bytes, *, chunked: bool, close: bool, keep_alive_1_0: bool
+) -> bytes:
+    """The head to send to the client.
+
+    chunked: the body is sent chunked. close: the connection ends after it. keep_alive_1_0: the client is
+    HTTP/1.0 and asked to keep the connection.
+    """
+    block = head.forward
+    if head.status == 204 and head.content_length >= 0:
+        block = without(block, {b"content-length"})  # RFC 9110 8.6: a 204 has none
+    tail = b""
+    if chunked:
+        tail = _CHUNKED
+    if close:
+        tail += _CLOSE
+    elif keep_alive_1_0:
+        tail += _KEEP_ALIVE
+    return b"HTTP/1.1 %d %b\r\n%b%bX-Request-ID: %b\r\n%b\r\n" % (
+        head.status,
+        head.phrase,
+        block,
+        ctx.gateway_field,
+        request_id,
+        tail,
+    )
+
+
+def interim_head(head: ResponseHead) -> bytes:
+    """A 1xx response, relayed (RFC 9110 15.2)."""
+    return b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.phrase, head.forward)
+
+
+def switching_head(head: ResponseHead, ctx: Context, request_id: bytes) -> bytes:
+    """A 101 response, relayed (RFC 9110 7.8)."""
+    return b"HTTP/1.1 101 %b\r\n%bConnection: Upgrade\r\nUpgrade: %b\r\n%bX-Request-ID: %b\r\n\r\n" % (
+        head.phrase,
+        head.forward,
+        head.upgrade,
+        ctx.gateway_field,
+        request_id,
+    )

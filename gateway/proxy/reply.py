@@ -1,0 +1,75 @@
+"""Responses of the gateway itself: problem+json errors (RFC 9457), health and readiness."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from gateway.errors import Reason
+
+if TYPE_CHECKING:
+    from gateway.proxy.context import Context
+
+_PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
+RETRY_AFTER_SECONDS = 1
+
+
+def problem(
+    reason: Reason, ctx: Context, request_id: bytes, *, head_only: bool, close: bool, allow: bytes = b""
+) -> bytes:
+    """A whole error response. It says what happened and the request's id, never anything of the inside."""
+    body = json.dumps(
+        {
+            "type": "about:blank",
+            "title": _PHRASES[reason.status].decode(),
+            "status": reason.status,
+            "reason": reason.slug,
+            "detail": reason.sentence,
+            "request_id": request_id.decode("latin-1"),
+        }
+    ).encode()
+    extra = b""
+    if reason.status == 503:
+        extra = b"Retry-After: %d\r\n" % RETRY_AFTER_SECONDS
+    elif allow:
+        extra = b"Allow: %b\r\n" % allow
+    return _response(
+        reason.status, b"application/problem+json", body, ctx, request_id, extra, head_only=head_only, close=close
+    )
+
+
+def own(
+    status: int, answer: dict[str, object], ctx: Context, request_id: bytes, *, head_only: bool, close: bool
+) -> bytes:
+    """A whole response of the gateway's own paths."""
+    body = json.dumps(answer).encode() + b"\n"
+    return _response(status, b"application/json", body, ctx, request_id, b"", head_only=head_only, close=close)
+
+
+def _response(
+    status: int,
+    media_type: bytes,
+    body: bytes,
+    ctx: Context,
+    request_id: bytes,
+    extra: bytes,
+    *,
+    head_only: bool,
+    close: bool,
+) -> bytes:
+    return (
+        b"HTTP/1.1 %d %b\r\nDate: %b\r\nContent-Type: %b\r\nContent-Length: %d\r\nCache-Control: no-store\r\n"
+        b"%b%bX-Request-ID: %b\r\n%b\r\n%b"
+    ) % (
+        status,
+        _PHRASES[status],
+        ctx.date,
+        media_type,
+        len(body),
+        extra,
+        ctx.gateway_field,
+        request_id,
+        b"Connection: close\r\n" if close else b"",
+        b"" if head_only else body,
+    )

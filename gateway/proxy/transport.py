@@ -1,0 +1,74 @@
+"""What the machines need from the world: one connection, and a way to open more.
+
+The worker implements both over sockets; tests implement them over lists of bytes.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Transport(Protocol):
+    """One connection's outgoing side, seen from a machine."""
+
+    def write(self, data: bytes) -> bool:
+        """Send, or keep what cannot be sent now. False: congested, stop producing until `on_drained`."""
+        ...
+
+    def pause(self) -> None:
+        """Stop delivering `on_data`. Idempotent."""
+        ...
+
+    def resume(self) -> None:
+        """Deliver `on_data` again. Idempotent."""
+        ...
+
+    def close(self, *, linger: bool = False) -> None:
+        """Send what is kept, then close. The machine hears nothing more.
+
+        linger: read and discard for a moment first, so that a peer that is still sending gets to read
+        what was written instead of a reset (RFC 9112 9.6).
+        """
+        ...
+
+    def abort(self) -> None:
+        """Close now with a reset, dropping what is kept: the peer must not take the message for complete."""
+        ...
+
+
+class Machine(Protocol):
+    """What a connection delivers to. None of these raise into the loop by design; the loop catches faults."""
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_eof(self) -> None:
+        """The peer sends no more."""
+        ...
+
+    def on_drained(self) -> None:
+        """All that was kept has been sent; only after a `write` returned False."""
+        ...
+
+    def on_lost(self, errno: int) -> None:
+        """The connection failed; the transport is closed already."""
+        ...
+
+    def crash(self) -> None:
+        """Handling an event raised: end what is under way, and the connection with it."""
+        ...
+
+
+class Connecting(Machine, Protocol):
+    """A machine whose connection is being opened."""
+
+    def on_connected(self) -> None: ...
+
+    def on_connect_failed(self, errno: int) -> None: ...
+
+
+class Network(Protocol):
+    """Opens connections."""
+
+    def connect(self, host: str, port: int, machine: Connecting) -> Transport:
+        """Begin to connect to an IP address. Raises OSError when that fails at once."""
+        ...

@@ -1,0 +1,87 @@
+"""Accepting connections on one of the worker's own listening sockets."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+from typing import Final
+
+from gateway.errors import Reason
+from gateway.proxy import reply
+from gateway.proxy.context import Context
+from gateway.proxy.deadlines import Timed
+from gateway.proxy.downstream import Downstream
+from gateway.worker.loop import Loop
+from gateway.worker.wire import Wire
+
+_PER_EVENT: Final = 64  # then the connections that are there already get their turn
+_BACK_OFF: Final = 0.1  # seconds without accepting when descriptors or memory run out
+_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+
+class Listener(Timed):
+    """A handler for the loop."""
+
+    __slots__ = ("_ctx", "_loop", "_sock", "fd")
+
+    def __init__(self, loop: Loop, ctx: Context, sock: socket.socket) -> None:
+        super().__init__()
+        sock.setblocking(False)
+        # Connections inherit it from the socket they are accepted on: one system call less each.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop = loop
+        self._ctx = ctx
+        self._sock = sock
+        self.fd = sock.fileno()
+        loop.register(self, select.EPOLLIN)
+
+    def on_event(self, mask: int) -> None:
+        """Connections wait in the queue."""
+        for _ in range(_PER_EVENT):
+            try:
+                sock, address = self._sock.accept()
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._back_off(error)
+                    return
+                continue  # that one connection was gone before it was accepted
+            sock.setblocking(False)
+            self._admit(sock, address[0])
+
+    def on_deadline(self, now: float) -> None:
+        """The back-off is over."""
+        self._loop.register(self, select.EPOLLIN)
+
+    def close(self) -> None:
+        """Take what is queued, then accept no more."""
+        self.on_event(select.EPOLLIN)
+        self._ctx.deadlines.forget(self)
+        self._loop.discard(self, self._sock)
+
+    def _admit(self, sock: socket.socket, peer: str) -> None:
+        ctx = self._ctx
+        if ctx.stats.connections >= ctx.settings.connections:
+            ctx.stats.connections_refused += 1
+            self._refuse(sock)
+            return
+        wire = Wire(self._loop, sock, connecting=False)
+        wire.attach(Downstream(ctx, wire, peer))
+
+    def _refuse(self, sock: socket.socket) -> None:
+        ctx = self._ctx
+        request_id = b"%032x" % ctx.rng.getrandbits(128)
+        answer = reply.problem(Reason.CONNECTION_LIMIT, ctx, request_id, head_only=False, close=True)
+        try:
+            sock.send(answer)
+        except OSError:
+            pass  # it is being turned away anyhow
+        finally:
+            sock.close()
+
+    def _back_off(self, error: OSError) -> None:
+        self._ctx.report("error", "accepting paused", error=str(error), seconds=_BACK_OFF)
+        self._loop.unregister(self)
+        self._ctx.deadlines.arm(self, self._ctx.now + _BACK_OFF)

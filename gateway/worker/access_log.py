@@ -1,0 +1,213 @@
+"""The access log: one line of bytes per request, written in batches, never waited for.
+
+A pipe or terminal is opened anew by this worker, so that O_NONBLOCK stays its own: on an inherited
+standard output the flag would be shared with whoever else writes there. Lines are whole: writes to a
+pipe are at most PIPE_BUF bytes, which the kernel does not interleave (pipe(7)); files are opened with
+O_APPEND. What cannot be written now is dropped and counted, never kept, never waited for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from time import gmtime, strftime
+from typing import Final
+
+from gateway.errors import Reason
+from gateway.h1.request import RequestHead
+from gateway.proxy.context import Context, Reporter
+from gateway.proxy.downstream import Downstream
+from gateway.proxy.exchange import Exchange
+
+_PIPE_BYTES: Final = 4096  # PIPE_BUF on Linux
+_STDOUT: Final = 1
+
+
+class AccessLog:
+    """One worker's access log."""
+
+    def __init__(self, report: Reporter) -> None:
+        self.enabled = False
+        self.dropped = 0  # lines
+        self._report = report
+        self._ctx: Context
+        self._lines: list[bytes] = []
+        self._target = "off"
+        self._json = True
+        self._fd = -1
+        self._limit = 0  # bytes of one write; 0: any
+        self._second = -1
+        self._stamp = b""
+
+    def bind(self, ctx: Context) -> None:
+        """Use this worker's clocks."""
+        self._ctx = ctx
+
+    def use_settings(self, target: str, style: str) -> None:
+        """`target`: a path, "stdout" or "off"; `style`: "json" or "console"."""
+        self._json = style == "json"
+        if target != self._target:
+            self.flush()
+            self._target = target
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open the destination again, as after a rotation. Failing, the log is off until the next try, and says so."""
+        self.close()
+        if self._target == "off":
+            return
+        try:
+            self._fd = _open(self._target)
+        except OSError as error:
+            self._report(
+                "error", "access log cannot be opened: no lines are written", path=self._target, error=str(error)
+            )
+            return
+        self._limit = 0 if stat.S_ISREG(os.fstat(self._fd).st_mode) else _PIPE_BYTES
+        self.enabled = True
+
+    def close(self) -> None:
+        """Write what is there and close."""
+        self.flush()
+        self.enabled = False
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def record(self, exchange: Exchange) -> None:
+        """The line of a finished exchange."""
+        ctx = self._ctx
+        head = exchange.head
+        instance = exchange.instance
+        self._lines.append(
+            self._line(
+                exchange.request_id,
+                exchange.down.peer,
+                head.method,
+                head.fields.host_field,
+                head.target,
+                exchange.status,
+                exchange.reason,
+                exchange.bytes_in,
+                exchange.bytes_out,
+                ctx.now - exchange.started,
+                exchange.upstream_seconds,
+                exchange.attempts,
+                instance.address.encode() if instance is not None else b"",
+                exchange.route.label.encode(),
+                exchange.service.name.encode(),
+                exchange.detail,
+            )
+        )
+
+    def record_refusal(
+        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
+    ) -> None:
+        """The line of a request that ended before it had a route."""
+        method, host, target = (b"", b"", b"") if head is None else (head.method, head.fields.host_field, head.target)
+        self._lines.append(
+            self._line(
+                request_id,
+                down.peer,
+                method,
+                host,
+                target,
+                reason.status,
+                reason,
+                0,
+                0,
+                0.0,
+                -1.0,
+                0,
+                b"",
+                b"",
+                b"",
+                detail,
+            )
+        )
+
+    def flush(self) -> None:
+        """Write the lines of a batch."""
+        if not self._lines:
+            return
+        lines, self._lines = self._lines, []
+        if self._limit:
+            self._write_pieces(lines)
+        elif not self._write(b"".join(lines)):
+            self.dropped += len(lines)
+
+    def _line(
+        self,
+        request_id: bytes,
+        peer: bytes,
+        method: bytes,
+        host: bytes,
+        target: bytes,
+        status: int,
+        reason: Reason | None,
+        bytes_in: int,
+        bytes_out: int,
+        seconds: float,
+        upstream_seconds: float,
+        attempts: int,
+        instance: bytes,
+        route: bytes,
+        service: bytes,
+        detail: str,
+    ) -> bytes:
+        wall = self._ctx.wall
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._stamp = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
+        if not self._json:
+            return b'%b %b.%03dZ "%b %b" %d %d %.3f %b %b %b %b\n' % (
+                peer, self._stamp, int(wall * 1000) % 1000, method, target, status, bytes_out, seconds,
+                instance or b"-", service or b"-", reason.slug.encode() if reason is not None else b"-", request_id,
+            )  # fmt: skip
+        if b'"' in target or b"\\" in target:
+            target = target.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        extra = b""
+        if reason is not None:
+            extra = b',"reason":"%b","detail":%b' % (reason.slug.encode(), json.dumps(detail).encode())
+        upstream = b"%.3f" % (upstream_seconds * 1000) if upstream_seconds >= 0.0 else b"null"
+        return (
+            b'{"time":"%b.%03dZ","request_id":"%b","client":"%b","method":"%b","host":"%b","target":"%b","status":%d,'
+            b'"bytes_in":%d,"bytes_out":%d,"duration_ms":%.3f,"upstream_ms":%b,"attempts":%d,"instance":"%b",'
+            b'"route":"%b","service":"%b"%b}\n'
+        ) % (
+            self._stamp, int(wall * 1000) % 1000, request_id, peer, method, host, target, status, bytes_in, bytes_out,
+            seconds * 1000, upstream, attempts, instance, route, service, extra,
+        )  # fmt: skip
+
+    def _write_pieces(self, lines: list[bytes]) -> None:
+        """Pieces of whole lines that the kernel does not mix with those of other writers."""
+        piece: list[bytes] = []
+        size = 0
+        for line in lines:
+            if size + len(line) > self._limit and piece:
+                if not self._write(b"".join(piece)):
+                    self.dropped += len(piece)
+                piece, size = [], 0
+            piece.append(line)
+            size += len(line)
+        if not self._write(b"".join(piece)):
+            self.dropped += len(piece)
+
+    def _write(self, data: bytes) -> bool:
+        try:
+            return os.write(self._fd, data) == len(data)
+        except OSError:  # full disk, stalled or vanished reader: the count tells
+            return False
+
+
+def _open(target: str) -> int:
+    if target != "stdout":
+        return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+    mode = os.fstat(_STDOUT).st_mode
+    # A socket cannot be opened anew (journald's always reads). A file never blocks, and whoever shares
+    # this description with us (`gw up >file 2>&1`) must share the offset too, or one overwrites the other.
+    if stat.S_ISSOCK(mode) or stat.S_ISREG(mode):
+        return os.dup(_STDOUT)
+    return os.open(f"/proc/self/fd/{_STDOUT}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)

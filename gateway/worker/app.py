@@ -1,0 +1,197 @@
+"""One worker, put together: memory, loop, listeners, control; and its life: serve, drain, leave."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import socket
+import time
+from typing import Final
+
+import trio
+
+from gateway.control import Tell, WorkerSpec, WorkerState
+from gateway.proxy.context import Context
+from gateway.proxy.deadlines import Timed
+from gateway.proxy.downstream import Downstream
+from gateway.proxy.upstream import Upstream, UpstreamState
+from gateway.routing.table import compile_table
+from gateway.shm.board import BoardReader
+from gateway.shm.layout import (
+    R_BYTES_IN,
+    R_BYTES_OUT,
+    R_CONNECTIONS,
+    R_CONNECTIONS_REFUSED,
+    R_CONNECTIONS_TOTAL,
+    R_CRASHES,
+    R_HEARTBEAT_NS,
+    R_IN_FLIGHT,
+    R_LOG_DROPPED,
+    R_PID,
+    R_REQUESTS_TOTAL,
+    R_RETRIES,
+    R_STATE,
+    R_UPSTREAM_IDLE,
+    row_word,
+)
+from gateway.shm.ledger import CodeSlots, Ledger
+from gateway.shm.memory import attach
+from gateway.snapshot.codec import Decoder
+from gateway.snapshot.model import Snapshot
+from gateway.worker.accept import Listener
+from gateway.worker.access_log import AccessLog
+from gateway.worker.control import Control, Wake
+from gateway.worker.loop import Loop
+from gateway.worker.view import View, trust
+
+HEARTBEAT_SECONDS: Final = 0.5
+ORPHAN_GRACE: Final = 5.0  # seconds that a worker serves on after its supervisor is gone, before it drains
+_EMPTY: Final = compile_table(())
+
+
+class CannotBoot(Exception):
+    """The worker cannot start, and would not the next time either."""
+
+
+class Worker(Timed):
+    """See the module. Its own deadline ends the orphan's grace, then the drain."""
+
+    def __init__(self, spec: WorkerSpec) -> None:
+        super().__init__()
+        board = BoardReader(attach(spec.board, writable=False))
+        ledger = Ledger(attach(spec.ledger, writable=True), spec.workers)
+        decoder = Decoder()
+        copy = board.read()
+        if copy is None:
+            raise CannotBoot("the board holds no snapshot")
+        first: Snapshot = decoder.decode(copy[1])
+        self._state = WorkerState.STARTING
+        self._words = ledger.words
+        self._row = spec.worker
+        self._log = AccessLog(self._report)
+        self._ctx = ctx = Context(
+            settings=first.settings,
+            table=_EMPTY,
+            words=ledger.words,
+            row=spec.worker,
+            codes=CodeSlots(ledger.words, spec.worker),
+            access=self._log,
+            trusts=trust(()),
+            report=self._report,
+            rng=random.Random(os.urandom(32)),  # noqa: S311  # ids need to be unique, not secret
+        )
+        self._log.bind(ctx)
+        self._view = View(board, first, decoder)
+        self._loop = Loop(ctx, self._view.refresh)
+        ctx.network = self._loop
+        self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
+        self._wake = Wake(self._loop, spec.wake)
+        self._view.start(ctx, spec.workers)
+        self._listeners = [Listener(self._loop, ctx, socket.socket(fileno=fd)) for fd in spec.listeners]
+        self._words[row_word(self._row, R_PID)] = os.getpid()
+        self._words_by_stat = tuple(
+            (row_word(self._row, word), name)
+            for word, name in (
+                (R_CONNECTIONS, "connections"),
+                (R_CONNECTIONS_TOTAL, "connections_total"),
+                (R_CONNECTIONS_REFUSED, "connections_refused"),
+                (R_IN_FLIGHT, "in_flight"),
+                (R_REQUESTS_TOTAL, "requests"),
+                (R_RETRIES, "retries"),
+                (R_CRASHES, "crashes"),
+                (R_BYTES_IN, "bytes_in"),
+                (R_BYTES_OUT, "bytes_out"),
+                (R_UPSTREAM_IDLE, "upstream_idle"),
+            )
+        )
+
+    async def run(self) -> None:
+        """Serve until drained or told to stop."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat)
+            nursery.start_soon(self._watch_signals)
+            # What exists now lives as long as the worker: the collector need not look at it again.
+            gc.collect()
+            gc.freeze()
+            self._enter(WorkerState.SERVING)
+            self._control.tell(Tell.READY, pid=os.getpid())
+            await self._loop.run()
+            nursery.cancel_scope.cancel()
+        self._write_stats()
+        self._log.close()
+        self._loop.close()
+
+    # --- what the supervisor says -------------------------------------------------------------------
+
+    def _on_tell(self, tell: Tell, fields: dict[str, object]) -> None:
+        if tell is Tell.DRAIN:
+            seconds = fields.get("timeout", self._ctx.settings.drain_timeout)
+            self._drain(float(seconds) if isinstance(seconds, int | float) else self._ctx.settings.drain_timeout)
+        elif tell is Tell.STOP:
+            self._loop.is_stopping = True
+        elif tell is Tell.REOPEN_LOG:
+            self._log.reopen()
+
+    def _on_supervisor_gone(self) -> None:
+        if self._state is WorkerState.SERVING:
+            self._enter(WorkerState.ORPHANED)
+            self._ctx.deadlines.arm(self, self._ctx.now + ORPHAN_GRACE)
+
+    def on_deadline(self, now: float) -> None:
+        """The orphan's grace or the drain is over."""
+        if self._state is WorkerState.ORPHANED:
+            self._drain(self._ctx.settings.drain_timeout)
+        else:
+            self._loop.is_stopping = True
+
+    def _drain(self, timeout: float) -> None:
+        """Accept no more, let what is in flight finish, then stop; at the latest after `timeout` seconds."""
+        if self._ctx.draining:
+            return
+        self._enter(WorkerState.DRAINING)
+        for listener in self._listeners:
+            listener.close()
+        self._listeners.clear()
+        self._ctx.draining = True
+        for wire in self._loop.wires():
+            machine = wire.machine
+            if isinstance(machine, Downstream):
+                machine.drain()
+            elif isinstance(machine, Upstream) and machine.state is UpstreamState.IDLE:
+                machine.close()
+        self._ctx.deadlines.arm(self, self._ctx.now + timeout)
+
+    # --- beside the loop ----------------------------------------------------------------------------
+
+    async def _beat(self) -> None:
+        while True:
+            self._words[row_word(self._row, R_HEARTBEAT_NS)] = time.monotonic_ns()
+            self._write_stats()
+            await trio.sleep(HEARTBEAT_SECONDS)
+
+    async def _watch_signals(self) -> None:
+        """Only the supervisor is meant to be signalled; a worker that is drains as if told to."""
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as signals:
+            async for number in signals:
+                if number in (signal.SIGTERM, signal.SIGINT):
+                    self._drain(self._ctx.settings.drain_timeout)
+
+    def _enter(self, state: WorkerState) -> None:
+        self._state = state
+        self._words[row_word(self._row, R_STATE)] = state
+
+    def _write_stats(self) -> None:
+        stats = self._ctx.stats
+        for word, name in self._words_by_stat:
+            self._words[word] = getattr(stats, name)
+        self._words[row_word(self._row, R_LOG_DROPPED)] = self._log.dropped
+
+    def _report(self, level: str, event: str, **fields: object) -> None:
+        self._control.report(level, event, **fields)
+
+
+async def serve(spec: WorkerSpec) -> None:
+    """Be the worker that `spec` describes. Raises CannotBoot, LayoutMismatch or CodecError before it serves."""
+    await Worker(spec).run()

@@ -1,0 +1,186 @@
+"""The worker's event loop: one epoll inside one trio task.
+
+Why not trio's own sockets: a task switch and an epoll_ctl per wait cost 40-70 us of CPU a request, most of
+what a whole request costs here. Trio waits for this epoll alone; when it is readable, batches of
+events are taken until none is left or the turn's time is over, and trio's other tasks (heartbeat,
+signals) get their turn. An empty poll after events waits LINGER_MS in the kernel before going back to
+trio: the next event of a busy worker nearly always comes within it, and costs no pass through trio.
+
+Per batch, not per event: the clocks are read, the board's generation is checked (before any instance
+is picked), access log lines and counters are written, due deadlines are called.
+
+A number of a closed socket may be given out again by the kernel while events for its former owner
+still wait in the batch. So closed sockets are kept open, out of the table, until the batch ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import time
+import traceback
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Final, Protocol
+
+import trio
+
+from gateway.proxy.context import Context
+from gateway.proxy.transport import Connecting, Transport
+from gateway.worker.wire import Wire
+
+TURN_SECONDS: Final = 0.005  # then trio's other tasks get a turn
+LINGER_MS: Final = 1
+_EVENTS: Final = 512  # per batch
+
+
+class Handler(Protocol):
+    """Whatever is registered with the loop."""
+
+    @property
+    def fd(self) -> int: ...
+
+    def on_event(self, mask: int) -> None: ...
+
+
+class Loop:
+    """See the module. Also the `Network` of the machines."""
+
+    def __init__(self, ctx: Context, on_batch: Callable[[], None]) -> None:
+        self.ctx = ctx
+        self.failed: list[Wire] = []  # wires whose machine has to be told of a failed write
+        self.is_stopping = False
+        self._on_batch = on_batch  # before the events of each batch: is there a new snapshot?
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Handler] = {}
+        self._closed: list[socket.socket] = []
+        self._date_at = 0
+        self.read_clocks()
+
+    # --- registrations ------------------------------------------------------------------------------
+
+    def register(self, handler: Handler, mask: int) -> None:
+        self._handlers[handler.fd] = handler
+        self._epoll.register(handler.fd, mask)
+
+    def modify(self, handler: Handler, mask: int) -> None:
+        self._epoll.modify(handler.fd, mask)
+
+    def unregister(self, handler: Handler) -> None:
+        if self._handlers.pop(handler.fd, None) is not None:
+            self._epoll.unregister(handler.fd)
+
+    def discard(self, handler: Handler, sock: socket.socket) -> None:
+        """Take a socket out for good; it is closed when the batch ends."""
+        self.unregister(handler)
+        self._closed.append(sock)
+
+    def wires(self) -> list[Wire]:
+        """All connections, both sides."""
+        return [handler for handler in self._handlers.values() if isinstance(handler, Wire)]
+
+    def connect(self, host: str, port: int, machine: Connecting) -> Transport:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with contextlib.suppress(BlockingIOError):
+                sock.connect((host, port))
+        except OSError:
+            sock.close()
+            raise
+        wire = Wire(self, sock, connecting=True)
+        wire.attach_connecting(machine)
+        return wire
+
+    # --- running ------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until `is_stopping`."""
+        deadlines = self.ctx.deadlines
+        while not self.is_stopping:
+            wait = max(0.0, deadlines.next_at() - time.monotonic())
+            with trio.move_on_after(wait):
+                await trio.lowlevel.wait_readable(self._epoll.fileno())
+            self.turn()
+            await trio.lowlevel.checkpoint()
+
+    def turn(self) -> None:
+        """Take batches until nothing is left to do or the time is over."""
+        poll = self._epoll.poll
+        ctx = self.ctx
+        self.read_clocks()
+        end = ctx.now + TURN_SECONDS
+        events = poll(0, _EVENTS)
+        while True:
+            self._batch(events)
+            if self.is_stopping or not events or ctx.now >= end:
+                return
+            events = poll(0, _EVENTS) or poll(LINGER_MS / 1000, _EVENTS)
+            self.read_clocks()
+
+    def read_clocks(self) -> None:
+        ctx = self.ctx
+        ctx.now = time.monotonic()
+        ctx.wall = wall = time.time()
+        if int(wall) != self._date_at:
+            self._date_at = int(wall)
+            ctx.date = formatdate(wall, usegmt=True).encode()
+
+    def close(self) -> None:
+        """Close every connection at once."""
+        for wire in self.wires():
+            wire.abort()
+        self._close_discarded()
+        self._epoll.close()
+
+    def _batch(self, events: list[tuple[int, int]]) -> None:
+        ctx = self.ctx
+        handlers = self._handlers
+        self._on_batch()
+        for fd, mask in events:
+            handler = handlers.get(fd)
+            if handler is None:  # closed by an earlier event of this batch
+                continue
+            try:
+                handler.on_event(mask)
+            except Exception:
+                self._crash(handler)
+        while self.failed:
+            wire = self.failed.pop()
+            try:
+                wire.tell_failure()
+            except Exception:
+                self._crash(wire)
+        if ctx.deadlines.next_at() <= ctx.now:
+            self._expire()
+        self._close_discarded()
+        ctx.access.flush()
+        if ctx.draining and not self.wires():
+            self.is_stopping = True
+
+    def _expire(self) -> None:
+        try:
+            self.ctx.deadlines.expire(self.ctx.now)
+        except Exception:
+            self.ctx.stats.crashes += 1
+            self.ctx.report("error", "deadline crashed", traceback=traceback.format_exc(limit=-6))
+
+    def _crash(self, handler: Handler) -> None:
+        """A fault in one connection ends that connection, not the worker."""
+        ctx = self.ctx
+        ctx.stats.crashes += 1
+        ctx.report("error", "connection crashed", traceback=traceback.format_exc(limit=-6))
+        if isinstance(handler, Wire):
+            try:
+                handler.machine.crash()
+            except Exception:
+                ctx.report("error", "closing a crashed connection crashed", traceback=traceback.format_exc(limit=-6))
+            handler.abort()
+
+    def _close_discarded(self) -> None:
+        if self._closed:
+            for sock in self._closed:
+                sock.close()
+            self._closed.clear()

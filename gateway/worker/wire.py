@@ -1,0 +1,299 @@
+"""One non-blocking socket under the loop's epoll: a `Transport` to its machine, events from the loop.
+
+    CONNECTING -> OPEN -> FLUSHING -> (LINGERING ->) CLOSED
+
+Rules: level-triggered; EPOLLOUT only while bytes wait or a connect is under way; a closed socket's
+number is not given back to the kernel before the batch ends (see `loop`); a failed write is told to
+the machine after the event at hand, never from inside `write`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+from enum import Enum
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING, Final
+
+from gateway.proxy.deadlines import Timed
+from gateway.proxy.transport import Connecting, Machine
+
+if TYPE_CHECKING:
+    from gateway.worker.loop import Loop
+
+HIGH_WATER: Final = 262144  # bytes kept for a peer that does not read before its source is told to pause
+FIRST_RECV: Final = 16384
+LARGEST_RECV: Final = 262144
+FLUSH_SECONDS: Final = 10.0  # a closing connection may take this long to take what is left
+LINGER_SECONDS: Final = 2.0
+_RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close sends RST
+
+
+class _State(Enum):
+    CONNECTING = "connecting"
+    OPEN = "open"
+    FLUSHING = "flushing"  # the machine is done; what is kept is still being sent
+    LINGERING = "lingering"  # our side is shut; what the peer still sends is thrown away
+    CLOSED = "closed"
+
+
+class Wire(Timed):
+    """See the module."""
+
+    __slots__ = (
+        "_congested",
+        "_connecting",
+        "_is_registered",
+        "_linger",
+        "_loop",
+        "_machine",
+        "_mask",
+        "_paused",
+        "_pending",
+        "_pending_bytes",
+        "_recv",
+        "_recv_bytes",
+        "_send",
+        "_sock",
+        "_state",
+        "failed",
+        "fd",
+    )
+
+    def __init__(self, loop: Loop, sock: socket.socket, *, connecting: bool) -> None:
+        super().__init__()
+        self._loop = loop
+        self._sock = sock
+        self.fd = sock.fileno()
+        self._recv = sock.recv
+        self._send = sock.send
+        self._recv_bytes = FIRST_RECV
+        self._pending: list[memoryview] = []
+        self._pending_bytes = 0
+        self._congested = False
+        self._paused = False
+        self._linger = False
+        self._machine: Machine
+        self._connecting: Connecting | None = None
+        self.failed = 0  # errno of a failed write, until the machine is told
+        self._state = _State.CONNECTING if connecting else _State.OPEN
+        self._mask = EPOLLOUT if connecting else EPOLLIN
+        self._is_registered = True
+        loop.register(self, self._mask)
+
+    @property
+    def machine(self) -> Machine:
+        return self._machine
+
+    def attach(self, machine: Machine) -> None:
+        """Deliver to this machine from now on."""
+        self._machine = machine
+
+    def attach_connecting(self, machine: Connecting) -> None:
+        """The same for a connection that is being opened."""
+        self._machine = self._connecting = machine
+
+    # --- Transport --------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> bool:
+        if self._pending:
+            self._keep(memoryview(data))
+            return not self._congested
+        try:
+            sent = self._send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            self._fail_later(error.errno or 0)
+            return True
+        self._loop.ctx.stats.bytes_out += sent
+        if sent == len(data):
+            return True
+        self._keep(memoryview(data)[sent:])
+        self._want(self._mask | EPOLLOUT)
+        return not self._congested
+
+    def pause(self) -> None:
+        if not self._paused:
+            self._paused = True
+            self._want(self._mask & ~EPOLLIN)
+
+    def resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._want(self._mask | EPOLLIN)
+
+    def close(self, *, linger: bool = False) -> None:
+        if self._state in (_State.CLOSED, _State.FLUSHING, _State.LINGERING):
+            return
+        self._linger = linger
+        if self._pending and not self.failed:
+            self._state = _State.FLUSHING
+            self._loop.ctx.deadlines.arm(self, self._loop.ctx.now + FLUSH_SECONDS)
+            self._want(EPOLLOUT)
+        else:
+            self._after_flush()
+
+    def abort(self) -> None:
+        if self._state is _State.CLOSED:
+            return
+        with contextlib.suppress(OSError):  # the peer may be gone already
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._shut()
+
+    # --- from the loop ------------------------------------------------------------------------------
+
+    def on_event(self, mask: int) -> None:
+        """What epoll says of this socket."""
+        state = self._state
+        if state is _State.OPEN:
+            if mask & EPOLLIN and not self._paused:
+                self._read()
+            elif mask & (EPOLLHUP | EPOLLERR):
+                self._on_hang_up()
+            if mask & EPOLLOUT and self._pending:
+                self._flush()
+        elif state is _State.CONNECTING:
+            self._on_connect_event()
+        elif state is _State.FLUSHING:
+            self._flush()
+        elif state is _State.LINGERING:
+            self._discard()
+
+    def on_deadline(self, now: float) -> None:
+        """A closing connection ran out of time."""
+        self.abort()
+
+    def tell_failure(self) -> None:
+        """Tell the machine of a failed write, unless it has ended by itself."""
+        if self._state is _State.OPEN:
+            errno = self.failed
+            self._shut()
+            self._machine.on_lost(errno)
+
+    # --- inside ---------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        size = self._recv_bytes
+        try:
+            data = self._recv(size)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._shut()
+            self._machine.on_lost(error.errno or 0)
+            return
+        if not data:
+            self._machine.on_eof()
+            return
+        if len(data) == size and size < LARGEST_RECV:
+            self._recv_bytes = size * 4
+        self._machine.on_data(data)
+
+    def _on_hang_up(self) -> None:
+        """Reset, or closed both ways. Reported whatever the mask, so a paused connection is taken out of epoll."""
+        errno = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if errno:
+            self._shut()
+            self._machine.on_lost(errno)
+        elif self._is_registered:
+            self._loop.unregister(self)
+            self._is_registered = False
+
+    def _on_connect_event(self) -> None:
+        machine, self._connecting = self._connecting, None
+        assert machine is not None
+        errno = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if errno:
+            self._shut()
+            machine.on_connect_failed(errno)
+            return
+        self._state = _State.OPEN
+        self._want(EPOLLIN)
+        machine.on_connected()
+
+    def _flush(self) -> None:
+        try:
+            sent = self._sock.sendmsg(self._pending[:64])
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if self._state is _State.FLUSHING:
+                self._shut()
+            else:
+                self._fail_later(error.errno or 0)
+            return
+        self._loop.ctx.stats.bytes_out += sent
+        self._pending_bytes -= sent
+        while sent:
+            first = self._pending[0]
+            if sent < len(first):
+                self._pending[0] = first[sent:]
+                break
+            sent -= len(first)
+            del self._pending[0]
+        if self._pending:
+            return
+        if self._state is _State.FLUSHING:
+            self._after_flush()
+            return
+        self._want(self._mask & ~EPOLLOUT)
+        if self._congested:
+            self._congested = False
+            self._machine.on_drained()
+
+    def _after_flush(self) -> None:
+        if not self._linger or self.failed:
+            self._shut()
+            return
+        self._state = _State.LINGERING
+        self._loop.ctx.deadlines.arm(self, self._loop.ctx.now + LINGER_SECONDS)
+        try:
+            self._sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._shut()
+            return
+        self._want(EPOLLIN)
+
+    def _discard(self) -> None:
+        try:
+            data = self._recv(LARGEST_RECV)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._shut()
+
+    def _keep(self, data: memoryview) -> None:
+        self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes > HIGH_WATER:
+            self._congested = True
+
+    def _fail_later(self, errno: int) -> None:
+        if not self.failed:
+            self.failed = errno or -1
+            self._pending.clear()
+            self._loop.failed.append(self)
+
+    def _want(self, mask: int) -> None:
+        if mask == self._mask and self._is_registered:
+            return
+        self._mask = mask
+        if self._state is _State.CLOSED:
+            return
+        if self._is_registered:
+            self._loop.modify(self, mask)
+        else:
+            self._is_registered = True
+            self._loop.register(self, mask)
+
+    def _shut(self) -> None:
+        if self._state is _State.CLOSED:
+            return
+        self._state = _State.CLOSED
+        self._pending.clear()
+        self._loop.ctx.deadlines.forget(self)
+        self._loop.discard(self, self._sock)
