@@ -1,0 +1,148 @@
+"""Talks to a running gateway through its admin interface, and says plainly when that fails."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self, cast
+
+import httpx
+
+if TYPE_CHECKING:
+    from gateway.admin.status import RouteTables, ServiceTables, Status
+
+DEFAULT_ADMIN: Final = "127.0.0.1:9901"
+CONFIG_FILE: Final = "gateway.toml"
+TIMEOUT: Final = 5.0  # seconds for each of connecting, sending, receiving
+_EVERY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # listened on; not an address to call
+
+
+@dataclass(frozen=True, slots=True)
+class AdminAddress:
+    """Where a running gateway should answer, and who says so."""
+
+    address: str  # host:port
+    origin: str  # "--admin", "GW_ADMIN", "./gateway.toml", "the default"
+
+    def __str__(self) -> str:
+        return f"{self.address} ({self.origin})"
+
+
+class NobodyAnswers(Exception):
+    """No gateway answers at the address. The message says which, where it came from and what to do."""
+
+
+class Refused(Exception):
+    """The gateway answered with an error: `message` for a person, `problems` one sentence each."""
+
+    def __init__(self, message: str, *, reason: str = "", problems: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.problems = problems
+
+
+def find_admin(option: str | None, environ: Mapping[str, str], folder: Path) -> AdminAddress:
+    """The first of: `--admin`, GW_ADMIN, `admin` in gateway.toml of `folder`, the default."""
+    if option:
+        return AdminAddress(_callable(option), "--admin")
+    if environ.get("GW_ADMIN"):
+        return AdminAddress(_callable(environ["GW_ADMIN"]), "GW_ADMIN")
+    try:
+        tables = tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return AdminAddress(DEFAULT_ADMIN, "the default")
+    except (OSError, ValueError) as error:  # a broken file must not keep anyone from looking at what runs
+        return AdminAddress(DEFAULT_ADMIN, f"the default, since ./{CONFIG_FILE} cannot be read: {error}")
+    section = tables.get("gateway")
+    written = section.get("admin") if isinstance(section, dict) else None
+    if not isinstance(written, str):
+        return AdminAddress(DEFAULT_ADMIN, f"the default, since ./{CONFIG_FILE} names no admin address")
+    if "${" in written:
+        from gateway.config.document import substitute
+
+        written = str(substitute(written, environ, ("gateway", "admin"), []))
+    return AdminAddress(_callable(written), f"./{CONFIG_FILE}")
+
+
+def _callable(text: str) -> str:
+    """An address to connect to, from one to listen on (or from a URL, which people paste)."""
+    address = text.strip().removeprefix("http://").rstrip("/")
+    host, colon, port = address.rpartition(":")
+    return _EVERY_ADDRESS.get(host, host or "127.0.0.1") + colon + port if colon else address
+
+
+class AdminClient:
+    """One gateway's admin interface. Methods raise NobodyAnswers and Refused."""
+
+    def __init__(self, where: AdminAddress) -> None:
+        self.where = where
+        try:
+            # trust_env: a proxy meant for the world outside must not stand between us and the gateway.
+            self._http = httpx.Client(base_url=f"http://{where.address}", timeout=TIMEOUT, trust_env=False)
+        except httpx.InvalidURL as error:
+            raise NobodyAnswers(f"{where} is not an address to call: {error}. Write HOST:PORT.") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def status(self) -> Status:
+        return cast("Status", self._ask("GET", "/api/status"))
+
+    def routes(self) -> RouteTables:
+        return cast("RouteTables", self._ask("GET", "/api/routes"))
+
+    def services(self) -> ServiceTables:
+        return cast("ServiceTables", self._ask("GET", "/api/services"))
+
+    def reload(self) -> list[str]:
+        """Returns what takes effect only after a restart."""
+        answer = self._ask("POST", "/api/reload", timeout=60.0)  # names in a file may take a while to resolve
+        return [str(each) for each in cast("list[object]", answer.get("needs_restart", []))]
+
+    def down(self) -> None:
+        self._ask("POST", "/api/down")
+
+    def _ask(self, method: str, path: str, timeout: float = TIMEOUT) -> dict[str, object]:
+        try:
+            response = self._http.request(method, path, timeout=timeout)
+        except httpx.ConnectError as error:
+            raise NobodyAnswers(self._nobody(_innermost(error))) from error
+        except httpx.TimeoutException as error:
+            raise NobodyAnswers(self._nobody(f"no answer within {timeout:g} s")) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise NobodyAnswers(self._nobody(_innermost(error))) from error
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if not isinstance(body, dict):
+            raise Refused(f"What answers at {self.where} is not a gateway's admin interface. Is the address right?")
+        if response.is_success:
+            return body
+        problems = body.get("problems", [])
+        detail = body.get("detail") or body.get("title") or f"status {response.status_code}"
+        raise Refused(str(detail), reason=str(body.get("reason", "")), problems=tuple(map(str, problems)))
+
+    def _nobody(self, why: str) -> str:
+        return (
+            f"No gateway answers at {self.where}: {why}.\n"
+            "Start one with `gw up`, or say where it is with --admin HOST:PORT or the variable GW_ADMIN."
+        )
+
+
+def _innermost(error: BaseException) -> str:
+    """The system's own words, e.g. "connection refused", from under httpx's layers."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror[0].lower() + cause.strerror[1:]
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__

@@ -1,0 +1,115 @@
+"""What the admin interface is told and may ask: facts to read, operations to call.
+
+The supervisor implements `Facade`; handlers, status and metrics see nothing else of it, so they
+are tested with plain values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from discovery.model import Problem
+from discovery.source import SourceState
+from gateway.shm.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerFacts:
+    """One worker process. Its counters are read from its ledger row, `id`."""
+
+    id: int
+    pid: int
+    state: str  # "starting", "serving", "draining", "restarting", "orphaned"
+    restarts: int
+    started_at: float  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceFacts:
+    """One instance, with everything that decides whether it takes traffic."""
+
+    address: str  # host:port
+    name: str  # the host name it was resolved from, if any
+    cell: int  # of the ledger
+    weight: float
+    eligible: bool
+    reason: str  # slug of snapshot.model.Standby
+    detail: str  # plain words: the last probe's, or Consul's check
+    health: str  # healthcheck.model.Health
+    since: float  # Unix seconds of the last change of health or reason
+    checks_ok: int  # probes so far
+    checks_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFacts:
+    """One service."""
+
+    name: str
+    origin: str
+    balance: str
+    consul: str
+    instances: tuple[InstanceFacts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RouteFacts:
+    """One route in force."""
+
+    cell: int
+    path: str
+    host: str
+    methods: tuple[str, ...]
+    service: str
+    strip_path: bool
+    timeout: float
+    retry_count: int
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything the gateway knows of itself at one moment."""
+
+    name: str
+    version: str
+    config_file: str  # "" without one
+    listen: tuple[str, ...]  # as bound
+    started_at: float
+    generation: int
+    ready: bool
+    not_ready: tuple[str, ...]  # reasons, in plain words
+    draining: bool
+    workers: tuple[WorkerFacts, ...]
+    services: tuple[ServiceFacts, ...]
+    routes: tuple[RouteFacts, ...]
+    discovery: tuple[SourceState, ...]
+    problems: tuple[Problem, ...]
+
+
+class ReloadError(Exception):
+    """The new configuration is not usable; nothing was changed. `problems` are sentences."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+class Facade(Protocol):
+    """What the admin interface may do."""
+
+    @property
+    def ledger(self) -> Ledger: ...
+
+    def facts(self) -> Facts:
+        """The present, as values."""
+        ...
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the configuration again and apply it; returns what needs a restart. Raises ReloadError."""
+        ...
+
+    def down(self) -> None:
+        """Begin to drain and stop, as SIGTERM does."""
+        ...

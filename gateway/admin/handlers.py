@@ -1,0 +1,81 @@
+"""What each path of the admin interface answers, apart from HTTP itself: a facade in, a `Reply` out.
+
+`server` puts these on the wire. Errors are problem+json bodies (RFC 9457) with a stable `reason`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from gateway.admin import status
+from gateway.admin.facts import Facade, ReloadError
+from gateway.admin.process import resident_bytes
+
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A status code and a JSON body."""
+
+    status: int
+    body: Mapping[str, object]
+    media_type: str = JSON
+
+
+def problem(code: int, reason: str, detail: str, **more: object) -> Reply:
+    """An error as RFC 9457 has it: `reason` is the slug for programs, `detail` the sentence for people."""
+    title = HTTPStatus(code).phrase
+    body = {"type": "about:blank", "title": title, "status": code, "reason": reason, "detail": detail, **more}
+    return Reply(code, body, PROBLEM)
+
+
+def health(facade: Facade) -> Reply:
+    """Liveness: whoever can answer this is alive."""
+    facts = facade.facts()
+    return Reply(200, {"status": "ok", "name": facts.name, "version": facts.version})
+
+
+def ready(facade: Facade) -> Reply:
+    """Readiness: 503 with the reasons until every worker accepts and discovery has answered, and while draining."""
+    facts = facade.facts()
+    reasons = [*facts.not_ready, *(["the gateway is draining"] if facts.draining and not facts.not_ready else [])]
+    if facts.ready and not facts.draining:
+        return Reply(200, {"ready": True, "reasons": []})
+    detail = "The gateway is not ready: " + ("; ".join(reasons) or "no reason is known") + "."
+    return problem(503, "draining" if facts.draining else "not_ready", detail, ready=False, reasons=reasons)
+
+
+def show_status(facade: Facade) -> Reply:
+    """Everything `gw status` shows."""
+    return Reply(200, status.status(facade.facts(), facade.ledger, rss_bytes=resident_bytes, now=time.time()))
+
+
+def show_routes(facade: Facade) -> Reply:
+    """The routes in force and where each came from."""
+    return Reply(200, status.routes(facade.facts(), facade.ledger))
+
+
+def show_services(facade: Facade) -> Reply:
+    """The services in force, their instances, and where each came from."""
+    return Reply(200, status.services(facade.facts(), facade.ledger))
+
+
+async def reload(facade: Facade) -> Reply:
+    """Apply the configuration anew, or say everything that is wrong with it and change nothing."""
+    try:
+        needs_restart = await facade.reload()
+    except ReloadError as error:
+        detail = "The new configuration is not usable; nothing was changed."
+        return problem(422, "bad_configuration", detail, problems=list(error.problems))
+    return Reply(200, {"reloaded": True, "generation": facade.facts().generation, "needs_restart": list(needs_restart)})
+
+
+def down(facade: Facade) -> Reply:
+    """Begin to drain; the gateway ends once what is in flight has finished."""
+    facade.down()
+    return Reply(202, {"draining": True})

@@ -1,0 +1,65 @@
+"""What Linux says of one process: processor time, memory, descriptors, start. Read from /proc (proc(5))."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+# Positions in /proc/PID/stat counted from the state field, the first one after the command's ")".
+_UTIME, _STIME, _STARTTIME, _VSIZE, _RSS_PAGES = 11, 12, 19, 20, 21
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessFigures:
+    """One process at one moment."""
+
+    cpu_seconds: float  # user and system
+    resident_bytes: int
+    virtual_bytes: int
+    open_fds: int | None  # None: the kernel does not let us look
+    start_time: float  # Unix seconds
+
+
+def read_process(pid: int) -> ProcessFigures | None:
+    """The figures of process `pid`; None when there is no such process (any more)."""
+    folder = Path("/proc") / str(pid)
+    try:
+        stat = (folder / "stat").read_text(encoding="ascii", errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = stat[stat.rindex(")") + 2 :].split()  # the command before it may hold spaces and parentheses
+    ticks = os.sysconf("SC_CLK_TCK")
+    return ProcessFigures(
+        cpu_seconds=(int(fields[_UTIME]) + int(fields[_STIME])) / ticks,
+        resident_bytes=int(fields[_RSS_PAGES]) * os.sysconf("SC_PAGE_SIZE"),
+        virtual_bytes=int(fields[_VSIZE]),
+        open_fds=_count_descriptors(folder / "fd"),
+        start_time=_boot_time() + int(fields[_STARTTIME]) / ticks,
+    )
+
+
+def resident_bytes(pid: int) -> int:
+    """Resident memory of process `pid` in bytes; 0 when there is no such process."""
+    try:
+        statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _count_descriptors(folder: Path) -> int | None:
+    try:
+        return sum(1 for _ in folder.iterdir())
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+
+
+@functools.cache
+def _boot_time() -> float:
+    """Unix seconds at which the machine started: what /proc/PID/stat counts from."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise RuntimeError("/proc/stat has no btime line: is /proc mounted?")

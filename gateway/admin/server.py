@@ -1,0 +1,199 @@
+"""The admin interface on the wire: starlette's routing on hypercorn's trio server.
+
+It binds its own listener first, so that an address in use is a sentence and port 0 is reported as
+what it became. Nothing here decides what is answered; that is `handlers` and `metrics`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import hypercorn.trio
+import structlog
+import trio
+from hypercorn.config import Config
+from hypercorn.logging import Logger
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from gateway.admin import handlers, metrics
+from gateway.admin.facts import Facade
+from gateway.admin.handlers import Reply
+
+BACKLOG = 100
+LINGER = 1.0  # seconds that answers under way may still take when the server stops
+
+log = structlog.get_logger("gateway.admin")
+
+
+class AdminBindError(Exception):
+    """The admin address cannot be listened on. The message is a sentence for a person."""
+
+
+def make_app(facade: Facade) -> Starlette:
+    """The admin interface as an ASGI application."""
+
+    def show(answer: Callable[[Facade], Reply]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(_request: Request) -> Response:
+            return _respond(answer(facade))
+
+        return endpoint
+
+    def operate(answer: Callable[[Facade], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            # Browsers send Origin with every POST, programs do not: no web page may operate the gateway.
+            if "origin" in request.headers:
+                return _respond(handlers.problem(403, "browser_refused", "Web pages may not operate the gateway."))
+            return _respond(await answer(facade))
+
+        return endpoint
+
+    async def down(facade: Facade) -> Reply:
+        return handlers.down(facade)
+
+    async def show_metrics(request: Request) -> Response:
+        reading = metrics.read_ledger(facade.facts(), facade.ledger)
+        accept = request.headers.get("accept", "")
+        # Writing thousands of lines takes a while: not in the loop that times probes.
+        body, media_type = await trio.to_thread.run_sync(metrics.exposition, reading, accept)
+        return Response(body, media_type=media_type)
+
+    app = Starlette(
+        routes=[
+            Route("/health", show(handlers.health), methods=["GET"]),
+            Route("/ready", show(handlers.ready), methods=["GET"]),
+            Route("/metrics", show_metrics, methods=["GET"]),
+            Route("/api/status", show(handlers.show_status), methods=["GET"]),
+            Route("/api/routes", show(handlers.show_routes), methods=["GET"]),
+            Route("/api/services", show(handlers.show_services), methods=["GET"]),
+            Route("/api/reload", operate(handlers.reload), methods=["POST"]),
+            Route("/api/down", operate(down), methods=["POST"]),
+        ],
+        exception_handlers={HTTPException: _refuse, Exception: _fail},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+async def serve(
+    facade: Facade,
+    bind: str,
+    *,
+    shutdown: trio.Event | None = None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until `shutdown` is set, or cancelled. Started with the address really bound, `host:port`.
+
+    Raises AdminBindError before that when `bind` (`host:port`; port 0: any free one) cannot be listened on.
+    """
+    listener = await _listen(bind)
+    address = _address(listener)
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns and closes it from here on
+    config.backlog = BACKLOG
+    config.graceful_timeout = LINGER
+    config.include_server_header = False
+    config.logger_class = _ControlPlaneLogger
+    async with trio.open_nursery() as nursery:
+        run = partial(
+            hypercorn.trio.serve,
+            make_app(facade),  # type: ignore[arg-type]  # starlette and hypercorn spell the ASGI types apart
+            config,
+            mode="asgi",
+            shutdown_trigger=None if shutdown is None else shutdown.wait,
+        )
+        await nursery.start(run)
+        task_status.started(address)
+
+
+def _respond(reply: Reply) -> Response:
+    return JSONResponse(dict(reply.body), status_code=reply.status, media_type=reply.media_type)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """An unknown path or a wrong method."""
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        detail = f"{request.method} is not possible on {request.url.path}, only {headers.get('Allow', 'nothing')}."
+        reply = handlers.problem(405, "method_not_allowed", detail)
+    elif error.status_code == 404:
+        reply = handlers.problem(404, "no_such_path", f"The admin interface has no path {request.url.path}.")
+    else:
+        reply = handlers.problem(error.status_code, "refused", str(error.detail))
+    response = _respond(reply)
+    response.headers.update(headers)
+    return response
+
+
+async def _fail(_request: Request, _error: Exception) -> Response:
+    """A fault of our own; starlette raises it again after this answer, and hypercorn logs it."""
+    return _respond(handlers.problem(500, "internal_error", "The admin interface failed; the log says how."))
+
+
+async def _listen(bind: str) -> socket.socket:
+    """A listening socket on `bind`."""
+    host, _, port = bind.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise AdminBindError(f"admin address {bind!r} is not HOST:PORT, such as 127.0.0.1:9901 or [::1]:9901")
+    try:
+        found = await trio.socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
+        raise AdminBindError(f"admin address {bind}: host {host!r} cannot be resolved ({error.strerror})") from error
+    family, kind, protocol, _, target = found[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(target)
+        listener.listen(BACKLOG)  # at once: two sockets that only bind can share a port, two listeners cannot
+    except OSError as error:
+        listener.close()
+        raise AdminBindError(
+            f"admin address {bind} cannot be listened on: {error.strerror}. Is another gateway running there? "
+            "Stop it with `gw down`, or choose another address with --admin or `admin` under [gateway]"
+        ) from error
+    return listener
+
+
+def _address(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _ControlPlaneLogger(Logger):
+    """Hypercorn's log, as far as it reports faults, in the control plane's; no access lines, no greetings."""
+
+    def __init__(self, config: Config) -> None:
+        self.access_logger = None
+        self.error_logger = None
+
+    async def access(self, request: object, response: object, request_time: float) -> None:
+        """Asking for the status is not news."""
+
+    async def debug(self, message: str, *args: Any, **kwargs: Any) -> None:
+        """Not ours to tell."""
+
+    async def info(self, message: str, *args: Any, **kwargs: Any) -> None:
+        """ "Running on ..." is told by whoever called serve()."""
+
+    async def warning(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.warning("admin_server", message=message % args if args else message, **kwargs)
+
+    async def error(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.error("admin_server", message=message % args if args else message, **kwargs)
+
+    async def critical(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.critical("admin_server", message=message % args if args else message, **kwargs)
+
+    async def exception(self, message: str, *args: Any, **kwargs: Any) -> None:
+        log.exception("admin_server", message=message % args if args else message, **kwargs)
+
+    async def log(self, level: int, message: str, *args: Any, **kwargs: Any) -> None:
+        log.log(level, "admin_server", message=message % args if args else message, **kwargs)

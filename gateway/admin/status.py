@@ -1,0 +1,315 @@
+"""The gateway's facts and counters as JSON: what /api/status, /api/routes and /api/services answer.
+
+Pure: facts, ledger, clock and memory sizes come in, plain dicts go out. The TypedDicts are the
+stable form that `gw status --json` prints; keys may be added, never renamed. Times are RFC 3339 in
+UTC, durations seconds, sizes bytes; totals never go backward while the supervisor lives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from discovery.model import Problem
+from discovery.source import SourceState
+from gateway.admin.facts import Facts, InstanceFacts, RouteFacts, WorkerFacts
+from gateway.shm.layout import (
+    DURATION_BOUNDS,
+    I_ATTEMPTS,
+    I_CANCELLED,
+    I_EJECTIONS,
+    I_IN_FLIGHT,
+    I_LATENCY_US,
+    I_OK,
+    I_STATUS,
+    NO_ROUTE_CELL,
+    OUTCOMES,
+)
+from gateway.shm.ledger import Ledger
+
+FAILURES = tuple(word for word, _ in OUTCOMES if word not in (I_OK, I_CANCELLED))  # a client that left is no failure
+
+
+class WorkerStatus(TypedDict):
+    """One worker process."""
+
+    id: int
+    pid: int
+    state: str
+    generation: int
+    connections: int
+    in_flight: int
+    requests_total: int
+    restarts: int
+    rss_bytes: int
+    started_at: str
+
+
+class InstanceStatus(TypedDict):
+    """One instance, and whether and why it takes traffic."""
+
+    address: str
+    name: str
+    weight: float
+    eligible: bool
+    reason: str
+    detail: str
+    health: str
+    since: str
+    in_flight: int
+    requests_total: int  # attempts, retries included
+    failures_total: int
+    responses_total: int  # attempts that got a response head
+    latency_seconds_sum: float  # over responses_total, to the response head
+    ejections_total: int
+    checks_ok: int
+    checks_failed: int
+
+
+class ServiceStatus(TypedDict):
+    """One service and its instances."""
+
+    name: str
+    origin: str
+    balance: str
+    consul: str
+    instances: list[InstanceStatus]
+
+
+class RouteStatus(TypedDict):
+    """One route in force."""
+
+    path: str
+    host: str
+    methods: list[str]  # empty: all
+    service: str
+    strip_path: bool
+    timeout: float
+    retry_count: int
+    origin: str
+    requests_total: int
+    codes: dict[str, int]
+
+
+class SourceStatus(TypedDict):
+    """How far one source of instances can be trusted."""
+
+    source: str
+    stale: bool
+    stale_since: str | None
+    last_success: str | None
+    error: str
+
+
+class ProblemStatus(TypedDict):
+    """Something declared that could not be understood or honoured."""
+
+    origin: str
+    message: str
+
+
+class Traffic(TypedDict):
+    """All requests of all workers so far. `duration_counts` has one count per bound, and one for what is beyond."""
+
+    requests_total: int
+    codes: dict[str, int]
+    duration_bounds: list[float]
+    duration_counts: list[int]
+    duration_seconds_sum: float
+
+
+class Status(TypedDict):
+    """All of it: the body of /api/status."""
+
+    name: str
+    version: str
+    config_file: str
+    listen: list[str]
+    started_at: str
+    uptime_seconds: float
+    generation: int
+    ready: bool
+    not_ready: list[str]
+    draining: bool
+    workers: list[WorkerStatus]
+    services: list[ServiceStatus]
+    discovery: list[SourceStatus]
+    problems: list[ProblemStatus]
+    traffic: Traffic
+
+
+class RouteTables(TypedDict):
+    """The body of /api/routes."""
+
+    generation: int
+    routes: list[RouteStatus]
+    problems: list[ProblemStatus]
+
+
+class ServiceTables(TypedDict):
+    """The body of /api/services."""
+
+    generation: int
+    services: list[ServiceStatus]
+    problems: list[ProblemStatus]
+
+
+def rfc3339(at: float) -> str:
+    """Unix seconds as RFC 3339 in UTC with milliseconds: 2026-01-31T23:59:59.250Z."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def status(facts: Facts, ledger: Ledger, *, rss_bytes: Callable[[int], int], now: float) -> Status:
+    """The body of /api/status. `rss_bytes` tells a process's resident memory by its pid; `now` is Unix seconds."""
+    return Status(
+        name=facts.name,
+        version=facts.version,
+        config_file=facts.config_file,
+        listen=list(facts.listen),
+        started_at=rfc3339(facts.started_at),
+        uptime_seconds=round(max(0.0, now - facts.started_at), 3),
+        generation=facts.generation,
+        ready=facts.ready,
+        not_ready=list(facts.not_ready),
+        draining=facts.draining,
+        workers=[_worker(worker, ledger, rss_bytes) for worker in facts.workers],
+        services=_services(facts, ledger),
+        discovery=[_source(source) for source in facts.discovery],
+        problems=[_problem(problem) for problem in facts.problems],
+        traffic=_traffic(facts, ledger),
+    )
+
+
+def routes(facts: Facts, ledger: Ledger) -> RouteTables:
+    """The body of /api/routes."""
+    return RouteTables(
+        generation=facts.generation,
+        routes=[_route(route, ledger) for route in facts.routes],
+        problems=[_problem(problem) for problem in facts.problems],
+    )
+
+
+def services(facts: Facts, ledger: Ledger) -> ServiceTables:
+    """The body of /api/services."""
+    return ServiceTables(
+        generation=facts.generation,
+        services=_services(facts, ledger),
+        problems=[_problem(problem) for problem in facts.problems],
+    )
+
+
+def code_label(code: int) -> str:
+    """A status code as metrics and JSON name it; the ledger counts what found no slot of its own as 0."""
+    return str(code) if code else "other"
+
+
+def _worker(worker: WorkerFacts, ledger: Ledger, rss_bytes: Callable[[int], int]) -> WorkerStatus:
+    figures = ledger.row(worker.id)
+    return WorkerStatus(
+        id=worker.id,
+        pid=worker.pid,
+        state=worker.state,
+        generation=figures.generation,
+        connections=figures.connections,
+        in_flight=figures.in_flight,
+        requests_total=figures.requests_total,
+        restarts=worker.restarts,
+        rss_bytes=rss_bytes(worker.pid),
+        started_at=rfc3339(worker.started_at),
+    )
+
+
+def instance_totals(facts: Facts, ledger: Ledger) -> dict[int, tuple[int, ...]]:
+    """The summed ledger words of every instance, by cell; read in one go, which thousands of them need."""
+    cells = [instance.cell for service in facts.services for instance in service.instances]
+    if not cells:
+        return {}
+    first = min(cells)
+    totals = ledger.instances_totals(first, max(cells) + 1)
+    return {cell: totals[cell - first] for cell in cells}
+
+
+def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
+    totals = instance_totals(facts, ledger)
+    return [
+        ServiceStatus(
+            name=service.name,
+            origin=service.origin,
+            balance=service.balance,
+            consul=service.consul,
+            instances=[_instance(instance, totals[instance.cell]) for instance in service.instances],
+        )
+        for service in facts.services
+    ]
+
+
+def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatus:
+    return InstanceStatus(
+        address=instance.address,
+        name=instance.name,
+        weight=instance.weight,
+        eligible=instance.eligible,
+        reason=instance.reason,
+        detail=instance.detail,
+        health=instance.health,
+        since=rfc3339(instance.since),
+        in_flight=totals[I_IN_FLIGHT],
+        requests_total=totals[I_ATTEMPTS],
+        failures_total=sum(totals[word] for word in FAILURES),
+        responses_total=totals[I_OK] + totals[I_STATUS],
+        latency_seconds_sum=totals[I_LATENCY_US] / 1e6,
+        ejections_total=totals[I_EJECTIONS],
+        checks_ok=instance.checks_ok,
+        checks_failed=instance.checks_failed,
+    )
+
+
+def _route(route: RouteFacts, ledger: Ledger) -> RouteStatus:
+    codes = ledger.route_totals(route.cell).codes
+    return RouteStatus(
+        path=route.path,
+        host=route.host,
+        methods=list(route.methods),
+        service=route.service,
+        strip_path=route.strip_path,
+        timeout=route.timeout,
+        retry_count=route.retry_count,
+        origin=route.origin,
+        requests_total=sum(codes.values()),
+        codes={code_label(code): count for code, count in sorted(codes.items())},
+    )
+
+
+def _source(source: SourceState) -> SourceStatus:
+    return SourceStatus(
+        source=source.source,
+        stale=source.stale,
+        stale_since=None if source.stale_since is None else rfc3339(source.stale_since),
+        last_success=None if source.last_success is None else rfc3339(source.last_success),
+        error=source.error,
+    )
+
+
+def _problem(problem: Problem) -> ProblemStatus:
+    return ProblemStatus(origin=str(problem.origin), message=problem.message)
+
+
+def _traffic(facts: Facts, ledger: Ledger) -> Traffic:
+    """Durations and codes are those of the routes that exist now, and of what matched none."""
+    codes: dict[int, int] = {}
+    counts = [0] * (len(DURATION_BOUNDS) + 1)
+    sum_us = 0
+    for cell in {NO_ROUTE_CELL, *(route.cell for route in facts.routes)}:
+        totals = ledger.route_totals(cell)
+        for code, count in totals.codes.items():
+            codes[code] = codes.get(code, 0) + count
+        counts = [have + more for have, more in zip(counts, totals.buckets, strict=True)]
+        sum_us += totals.sum_us
+    return Traffic(
+        requests_total=ledger.totals().requests_total,
+        codes={code_label(code): codes[code] for code in sorted(codes)},
+        duration_bounds=list(DURATION_BOUNDS),
+        duration_counts=counts,
+        duration_seconds_sum=sum_us / 1e6,
+    )

@@ -1,0 +1,104 @@
+"""Which services and routes are declared, by the file and by Consul's tags together. Pure.
+
+The file wins over tags. A service of Consul that makes routes by tags is the file's service that is
+discovered under that name, if there is one, and otherwise becomes a service of its own with the
+tags' settings. A tag that asks for the impossible costs what it asked for, no more, and is a problem
+to be shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from discovery.merge import merge_routes
+from discovery.model import Origin, OriginKind, Problem, RouteSpec, ServiceSpec
+from discovery.source import TaggedService
+from gateway.config.load import ConfigError, service_from_options
+
+
+class Declared:
+    """`refresh` brings `services`, `routes` and `problems` up to date; until then they are as of the last one."""
+
+    def __init__(self) -> None:
+        self.services: dict[str, ServiceSpec] = {}
+        self.routes: tuple[RouteSpec, ...] = ()
+        self.problems: tuple[Problem, ...] = ()
+        self._file_services: dict[str, ServiceSpec] = {}
+        self._file_routes: tuple[RouteSpec, ...] = ()
+        self._tagged: dict[str, TaggedService] = {}
+        self._is_stale = False
+
+    def set_file(self, services: Iterable[ServiceSpec], routes: Iterable[RouteSpec]) -> None:
+        """What the file says now."""
+        self._file_services = {spec.name: spec for spec in services}
+        self._file_routes = tuple(routes)
+        self._is_stale = True
+
+    def set_tagged(self, tagged: TaggedService) -> None:
+        """What the tags of one service of Consul say now (those of one that is gone are its source's to end)."""
+        if tagged.routes or tagged.problems:
+            self._tagged[tagged.service] = tagged
+        else:
+            self._tagged.pop(tagged.service, None)
+        self._is_stale = True
+
+    def refresh(self) -> bool:
+        """Put the parts together again if any of them changed; True then."""
+        is_stale, self._is_stale = self._is_stale, False
+        if is_stale:
+            self._merge()
+        return is_stale
+
+    def _merge(self) -> None:
+        # The first of the file's services wins where two are discovered under one name.
+        known_as = {spec.consul: spec.name for spec in reversed(self._file_services.values()) if spec.consul}
+        services = dict(self._file_services)
+        problems: list[Problem] = []
+        tag_routes: list[RouteSpec] = []
+        for _, tagged in sorted(self._tagged.items()):
+            problems.extend(tagged.problems)
+            name = known_as.get(tagged.service, tagged.service)
+            if not tagged.routes:
+                continue
+            if name not in self._file_services:
+                spec, not_understood = _service_of(tagged)
+                problems.extend(not_understood)
+                if spec is None:
+                    continue
+                services[name] = spec
+            elif tagged.service not in known_as:
+                problems.append(_name_taken(tagged))
+                continue
+            tag_routes.extend(replace(route, service=name) for route in tagged.routes)
+        self.routes, conflicts = merge_routes([*self._file_routes, *tag_routes])
+        self.services = services
+        self.problems = (*problems, *conflicts)
+
+
+def _name_taken(tagged: TaggedService) -> Problem:
+    return Problem(
+        tagged.routes[0].origin,
+        f"the file has a service {tagged.service!r} that is not discovered in Consul, so the routes that Consul's "
+        f'service of this name asks for are not used: give the file\'s service consul = "{tagged.service}", '
+        "or another name",
+    )
+
+
+def _service_of(tagged: TaggedService) -> tuple[ServiceSpec | None, list[Problem]]:
+    """The service that tags alone declare; options that are not understood are left out, one by one."""
+    origin = Origin(OriginKind.TAG, f"service {tagged.service}")
+    understood: dict[str, object] = {}
+    problems: list[Problem] = []
+    spec: ServiceSpec | None = None
+    for option in ((), *((each,) for each in tagged.options)):  # none first: the name itself may be impossible
+        try:
+            spec = service_from_options(tagged.service, origin, {**understood, **dict(option)})
+        except ConfigError as error:
+            problems.extend(Problem(origin, sentence.removeprefix(f"{origin}: ")) for sentence in error.problems)
+            if spec is None:
+                return None, problems
+        else:
+            understood |= dict(option)
+    assert spec is not None
+    return replace(spec, consul=tagged.service, targets=()), problems

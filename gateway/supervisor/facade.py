@@ -1,0 +1,126 @@
+"""The gateway as its operators see it: what it knows of itself, and what may be asked of it.
+
+Signals and the admin interface both end here. Ready is what `/ready` says on either address: every
+worker accepts connections, every source of instances has answered once, and nothing is draining.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+import structlog
+
+from gateway.admin.facts import Facts
+from gateway.shm.ledger import Ledger
+from gateway.supervisor.publisher import Publisher
+from gateway.supervisor.registry import STATIC, Registry
+from gateway.supervisor.reload import Reloader
+from gateway.supervisor.workers import WorkerPool
+
+log = structlog.get_logger(__name__)
+
+
+class Gateway:
+    """Implements `gateway.admin.facts.Facade` and `signals.Obeys`."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        config_file: str,
+        listen: Sequence[str],
+        sources: Sequence[str],
+        ledger: Ledger,
+        registry: Registry,
+        publisher: Publisher,
+        pool: WorkerPool,
+        reloader: Reloader,
+        on_serving: Callable[[], None],
+    ) -> None:
+        """`sources`: the names of those that must answer; `on_serving` is called once, when every worker accepts."""
+        self._name = name
+        self._config_file = config_file
+        self._listen = tuple(listen)
+        self._sources = tuple(sources)
+        self._ledger = ledger
+        self._registry = registry
+        self._publisher = publisher
+        self._pool = pool
+        self._reloader = reloader
+        self._on_serving = on_serving
+        self._has_served = False
+        self._version = version("gw")
+        self._started_at = time.time()
+
+    @property
+    def ledger(self) -> Ledger:
+        return self._ledger
+
+    def facts(self) -> Facts:
+        not_ready = self.not_ready()
+        return Facts(
+            name=self._name,
+            version=self._version,
+            config_file=self._config_file,
+            listen=self._listen,
+            started_at=self._started_at,
+            generation=self._publisher.generation,
+            ready=not not_ready,
+            not_ready=not_ready,
+            draining=self._pool.is_stopping,
+            workers=self._pool.facts(),
+            services=self._registry.service_facts(),
+            routes=self._registry.route_facts(),
+            discovery=tuple(self._registry.sources.values()),
+            problems=(*self._registry.problems, *self._publisher.problems),
+        )
+
+    def not_ready(self) -> tuple[str, ...]:
+        """Why `/ready` is 503, in plain words; nothing: it is 200."""
+        if self._pool.is_stopping:
+            return ("the gateway is draining",)
+        workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
+        return (*workers, *(reason for name in self._sources if (reason := self._unanswered(name))))
+
+    def _unanswered(self, source: str) -> str:
+        """Why a source has not had its first answer; "" once it has."""
+        state = self._registry.sources.get(source)
+        if state is None:
+            return f"{source} has not answered yet"
+        # A file's host name that does not resolve costs its service, not the gateway.
+        if source == STATIC or not state.stale or state.last_success is not None:
+            return ""
+        return f"{source} has not answered yet: {state.error}"
+
+    def review(self) -> None:
+        """Workers or sources changed: is the gateway ready now, or no longer?"""
+        is_ready = not self.not_ready()
+        if self._registry.set_ready(is_ready):
+            log.info("ready" if is_ready else "not ready", reasons=self.not_ready())
+            self._publisher.on_change()
+        if self._pool.is_ready and not self._has_served:
+            self._has_served = True
+            self._on_serving()
+
+    # --- what may be asked -----------------------------------------------------------------
+    async def reload(self) -> tuple[str, ...]:
+        return await self._reloader.reload()
+
+    def request_reload(self) -> None:
+        self._reloader.request()
+
+    def reopen_logs(self) -> None:
+        self._pool.reopen_logs()
+
+    def drain(self) -> None:
+        log.info("draining")
+        self._pool.drain()
+
+    def down(self) -> None:
+        self.drain()
+
+    def stop_now(self) -> None:
+        log.warning("stopping at once")
+        self._pool.stop_now()

@@ -1,0 +1,170 @@
+"""The listening sockets: for every listen address one SO_REUSEPORT socket per worker.
+
+The supervisor makes them and keeps them open for its whole life. The kernel spreads new
+connections over the sockets, and those queued on the socket of a worker that died wait there for
+its successor instead of being reset.
+
+SO_REUSEPORT lets any process of the same user join a port unseen, so a second gateway on one port
+would silently take half of the first one's connections. Hence the probe: each address is first
+bound without SO_REUSEPORT, which fails if anybody listens there.
+
+IPv6 addresses are IPv6 only, so that `0.0.0.0:80` and `[::]:80` may stand side by side.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import structlog
+
+from discovery.model import join_address
+
+# The kernel cuts it down to net.core.somaxconn. Long queues are what a restarting worker lives on.
+BACKLOG: Final = 4096
+MIGRATE_REQ: Final = Path("/proc/sys/net/ipv4/tcp_migrate_req")
+
+log = structlog.get_logger(__name__)
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the text says which, why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One listen address: `sockets[n]` belongs to worker n."""
+
+    address: str  # as bound: a real port where port 0 was asked for
+    sockets: tuple[socket.socket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listeners:
+    """All listen addresses."""
+
+    all: tuple[Listener, ...]
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(listener.address for listener in self.all)
+
+    def for_worker(self, worker: int) -> tuple[int, ...]:
+        """The descriptors that a worker inherits, one per address."""
+        return tuple(listener.sockets[worker].fileno() for listener in self.all)
+
+    def close(self) -> None:
+        """Close every socket; connections queued on them are reset."""
+        for listener in self.all:
+            for sock in listener.sockets:
+                sock.close()
+
+
+def open_listeners(addresses: Sequence[str], workers: int) -> Listeners:
+    """Bind and listen on every address (`host:port`, `[::1]:80`, `:80`; port 0 picks a free one).
+
+    Raises ListenError; then nothing stays open.
+    """
+    opened: list[Listener] = []
+    try:
+        for address in addresses:
+            opened.append(_open_listener(address, workers))  # noqa: PERF401 - what was opened is closed on failure
+    except BaseException:
+        Listeners(tuple(opened)).close()
+        raise
+    log.debug("listening", addresses=[each.address for each in opened], tcp_migrate_req=_reads_one(MIGRATE_REQ))
+    return Listeners(tuple(opened))
+
+
+def _open_listener(address: str, workers: int) -> Listener:
+    family, where = _resolve(address)
+    sockets: list[socket.socket] = []
+    try:
+        if where[1] != 0:
+            _bind(address, family, where, shared=False).close()
+        for _ in range(workers):
+            sock = _bind(address, family, where, shared=True)
+            sockets.append(sock)
+            where = (where[0], sock.getsockname()[1], *where[2:])
+        # Only once all are bound: a socket that fails must not leave connections queued on the others.
+        for sock in sockets:
+            sock.listen(BACKLOG)
+    except OSError as error:
+        _close(sockets)
+        raise ListenError(_explain(address, error)) from error
+    except BaseException:
+        _close(sockets)
+        raise
+    host, port = sockets[0].getsockname()[:2]
+    return Listener(join_address(host, port), tuple(sockets))
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()
+
+
+def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[str, int, int, int] | tuple[str, int]]:
+    host, colon, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ListenError(f"cannot listen on {address!r}: it is not host:port; write for example 0.0.0.0:8080")
+    try:
+        found = socket.getaddrinfo(host or "0.0.0.0", int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # noqa: S104
+    except socket.gaierror as error:
+        raise ListenError(
+            f"cannot listen on {address}: {host!r} is not an address of this machine ({error.strerror}); "
+            "use an IP address, 0.0.0.0 for all of them"
+        ) from error
+    family, _, _, _, where = found[0]
+    if family == socket.AF_INET6:
+        return family, cast("tuple[str, int, int, int]", where)
+    return family, (str(where[0]), int(where[1]))
+
+
+def _bind(
+    address: str,
+    family: socket.AddressFamily,
+    where: tuple[str, int, int, int] | tuple[str, int],
+    *,
+    shared: bool,
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Inherited by every accepted connection: saves each of them a system call.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(where)
+    except OSError as error:
+        sock.close()
+        raise ListenError(_explain(address, error)) from error
+    return sock
+
+
+def _explain(address: str, error: OSError) -> str:
+    advice = {
+        errno.EADDRINUSE: "another process listens there (another gateway?); stop it, or choose another port",
+        errno.EACCES: "this user may not; use a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+        errno.EPERM: "this user may not; use a port from 1024 up, or grant CAP_NET_BIND_SERVICE",
+        errno.EADDRNOTAVAIL: "no interface of this machine has that address; 0.0.0.0 stands for all of them",
+        errno.EAFNOSUPPORT: "this machine has no such address family; is IPv6 switched off?",
+        errno.EMFILE: "too many open files; raise the limit (ulimit -n)",
+    }.get(error.errno or 0, os.strerror(error.errno or 0))
+    return f"cannot listen on {address}: {advice}"
+
+
+def _reads_one(path: Path) -> bool | None:
+    """Is a kernel switch on? None where the kernel does not have it."""
+    try:
+        return path.read_text().strip() == "1"
+    except OSError:
+        return None

@@ -1,0 +1,255 @@
+"""The supervisor: puts its parts together and runs them until the last worker is gone. Wiring only.
+
+Start: bind everything, publish the first snapshot, then the admin interface, then sources, probes
+and workers. End: when the pool of workers has ended, everything else is cancelled. Shared memories
+have no names and workers notice the end of their control socket, so that whatever kills this
+process leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+import trio
+
+from discovery.consul_sd.client import ConsulError
+from discovery.consul_sd.source import ConsulSource
+from discovery.model import StaticTarget
+from discovery.source import Event, Source, SourceState
+from discovery.static import StaticSource
+from gateway import log as gateway_log
+from gateway.admin import server
+from gateway.admin.facts import Facts
+from gateway.config.load import Loaded
+from gateway.shm import memory
+from gateway.shm.board import BoardWriter, board_bytes
+from gateway.shm.ledger import Ledger, ledger_bytes
+from gateway.supervisor.facade import Gateway
+from gateway.supervisor.listeners import ListenError, Listeners, open_listeners
+from gateway.supervisor.publisher import Publisher
+from gateway.supervisor.registry import Registry
+from gateway.supervisor.reload import Reloader
+from gateway.supervisor.signals import watch_signals
+from gateway.supervisor.workers import WorkerPool
+from healthcheck.agent import HealthAgent
+from healthcheck.model import Transition
+
+LEDGER_INTERVAL: Final = 0.1  # seconds between looks at what workers ejected
+RELEASE_EVERY: Final = 10  # of those looks frees cells
+
+log = structlog.get_logger(__name__)
+
+
+class GatewayFailed(Exception):
+    """The gateway cannot start, or cannot go on; the text is a sentence for a person."""
+
+
+def configure_log(loaded: Loaded) -> None:
+    """Set the supervisor's log up as the configuration says."""
+    gateway_log.configure(loaded.log.level, "console" if loaded.log.format == "console" else "json")
+
+
+async def run(loaded: Loaded, *, reload: Callable[[], Loaded], on_ready: Callable[[Facts, str], None]) -> int:
+    """Run the gateway until it is told to stop; returns the exit code.
+
+    `reload` reads the configuration again; `on_ready` is called once, when every worker accepts
+    connections, with the facts and the admin address. Raises GatewayFailed.
+    """
+    _raise_file_limit(loaded)
+    try:
+        listeners = open_listeners(loaded.gateway.listen, loaded.gateway.workers)
+    except ListenError as error:
+        raise GatewayFailed(str(error)) from error
+    try:
+        return await Supervisor(loaded, listeners, reload, on_ready).run()
+    finally:
+        listeners.close()
+
+
+class Supervisor:
+    """All parts of one gateway, and what passes between them."""
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        listeners: Listeners,
+        reload: Callable[[], Loaded],
+        on_ready: Callable[[Facts, str], None],
+    ) -> None:
+        workers = loaded.gateway.workers
+        self._loaded = loaded
+        self._started_with = loaded
+        self._on_ready = on_ready
+        self._admin = ""
+        self._failure = ""
+        self._board_fd = memory.create("gw-board", board_bytes())
+        self._ledger_fd = memory.create("gw-ledger", ledger_bytes(workers))
+        self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), workers)
+        self._registry = Registry(unix_offset=time.time() - time.monotonic())
+        self._agent = HealthAgent(self._on_transition, self._registry.apply_verdict)
+        self._pool = WorkerPool(
+            workers,
+            listeners=listeners,
+            board=self._board_fd,
+            ledger_fd=self._ledger_fd,
+            ledger=self._ledger,
+            drain_timeout=lambda: self._loaded.gateway.drain_timeout,
+            on_change=self._on_workers,
+        )
+        self._publisher = Publisher(
+            self._registry,
+            BoardWriter(memory.attach(self._board_fd, writable=True)),
+            self._pool.wake,
+            self._agent.reconcile,
+        )
+        self._static = StaticSource(_targets(loaded))
+        self._consul = _consul_source(loaded)
+        self._sources: list[Source] = [self._static, *([self._consul] if self._consul else [])]
+        self._reloader = Reloader(reload, self._apply)
+        self._gateway = Gateway(
+            name=loaded.gateway.name,
+            config_file=loaded.file,
+            listen=listeners.addresses,
+            sources=[source.name for source in self._sources],
+            ledger=self._ledger,
+            registry=self._registry,
+            publisher=self._publisher,
+            pool=self._pool,
+            reloader=self._reloader,
+            on_serving=self._on_serving,
+        )
+
+    async def run(self) -> int:
+        """See `run` of this module."""
+        self._registry.apply_config(self._loaded.services, self._loaded.routes, self._loaded.worker_settings())
+        self._publisher.publish()  # before any worker looks
+        async with trio.open_nursery() as nursery:
+            await nursery.start(watch_signals, self._gateway)
+            if await self._start_admin(nursery):
+                nursery.start_soon(self._publisher.run)
+                nursery.start_soon(self._agent.run)
+                for source in self._sources:
+                    nursery.start_soon(source.run, self._on_event)
+                nursery.start_soon(self._reloader.run)
+                nursery.start_soon(self._watch_ledger)
+                self._failure = await self._pool.run()
+            nursery.cancel_scope.cancel()
+        os.close(self._board_fd)
+        os.close(self._ledger_fd)
+        if self._failure:
+            raise GatewayFailed(self._failure)
+        log.info("stopped")
+        return 0
+
+    async def _start_admin(self, nursery: trio.Nursery) -> bool:
+        try:
+            self._admin = await nursery.start(server.serve, self._gateway, self._loaded.gateway.admin)
+        except server.AdminBindError as error:
+            self._failure = str(error)
+        return not self._failure
+
+    # --- what the parts tell ---------------------------------------------------------------
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, SourceState):
+            before = self._registry.sources.get(event.source)
+            if event.stale and not (before and before.stale):
+                log.warning("discovery is stale, what is known stays in use", source=event.source, error=event.error)
+            elif before and before.stale and not event.stale:
+                log.info("discovery is fresh again", source=event.source)
+        self._registry.apply_event(event)
+        self._publisher.on_change()
+        self._gateway.review()
+
+    def _on_transition(self, transition: Transition) -> None:
+        log.info(
+            "instance health changed",
+            service=transition.target.service,
+            instance=transition.target.address,
+            previous=transition.previous,
+            health=transition.health,
+            detail=transition.detail,
+        )
+        self._registry.apply_transition(transition, time.monotonic())
+        self._publisher.on_change()
+
+    def _on_workers(self) -> None:
+        self._gateway.review()
+
+    def _on_serving(self) -> None:
+        self._on_ready(self._gateway.facts(), self._admin)
+
+    async def _watch_ledger(self) -> None:
+        """Learn what workers ejected; free cells that are nobody's any more."""
+        cells, looks = self._registry.instance_cells, 0
+        while True:
+            await trio.sleep(LEDGER_INTERVAL)
+            if not cells.high_water:
+                continue
+            now_ns = time.monotonic_ns()
+            until = self._ledger.ejected_until(0, cells.high_water)
+            if self._registry.apply_ejections(cell for cell, end in enumerate(until) if end > now_ns):
+                self._publisher.on_change()
+            looks += 1
+            if looks % RELEASE_EVERY == 0:
+                self._release_cells()
+
+    def _release_cells(self) -> None:
+        rows = [self._ledger.row(n) for n in range(self._ledger.rows)]
+        oldest = min((row.generation for row in rows if row.pid), default=0)
+        instances, routes = self._registry.release_cells(oldest, self._ledger.in_flight)
+        for cell in instances:
+            self._ledger.forget_instance(cell)
+        for cell in routes:
+            self._ledger.forget_route(cell)
+
+    # --- a new configuration ---------------------------------------------------------------
+    def _apply(self, loaded: Loaded) -> tuple[str, ...]:
+        """Put a configuration in force; returns the keys that need a restart."""
+        if (loaded.log.level, loaded.log.format) != (self._loaded.log.level, self._loaded.log.format):
+            configure_log(loaded)
+        self._loaded = loaded
+        self._registry.apply_config(loaded.services, loaded.routes, loaded.worker_settings())
+        self._static.update(_targets(loaded))
+        if self._consul is not None:
+            self._consul.update(_consul_names(loaded))
+        self._publisher.on_change()
+        return _needs_restart(self._started_with, loaded)
+
+
+def _needs_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
+    """The keys that differ and cannot change while the gateway runs."""
+    keys = ("name", "listen", "admin", "workers")
+    changed = [f"gateway.{key}" for key in keys if getattr(old.gateway, key) != getattr(new.gateway, key)]
+    return (*changed, *(["consul"] if old.consul != new.consul else []))
+
+
+def _targets(loaded: Loaded) -> dict[str, tuple[StaticTarget, ...]]:
+    return {spec.name: spec.targets for spec in loaded.services if spec.targets}
+
+
+def _consul_names(loaded: Loaded) -> frozenset[str]:
+    return frozenset(spec.consul for spec in loaded.services if spec.consul)
+
+
+def _consul_source(loaded: Loaded) -> ConsulSource | None:
+    if loaded.consul is None:
+        return None
+    try:
+        return ConsulSource(loaded.consul, _consul_names(loaded))
+    except ConsulError as error:
+        raise GatewayFailed(str(error)) from error
+
+
+def _raise_file_limit(loaded: Loaded) -> None:
+    """Workers inherit the limit, and need two descriptors per client connection."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    wanted = 2 * loaded.limits.connections
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        log.warning("few open files are allowed: raise the hard limit (ulimit -Hn)", limit=hard, wanted=wanted)

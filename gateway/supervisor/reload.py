@@ -1,0 +1,73 @@
+"""Reading the configuration again. One at a time; requests that come meanwhile share the next one.
+
+A request is answered by a load that *began after it*: whoever changes the file and then asks can
+never be told of the old file, and however many signals arrive during a load, one more load
+follows, so the last one is never lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from gateway.admin.facts import ReloadError
+from gateway.config.load import ConfigError, Loaded
+
+log = structlog.get_logger(__name__)
+
+Result = tuple[str, ...] | ReloadError
+
+
+class Reloader:
+    """`load` reads the configuration, in a thread as it may block; `apply` puts it in force.
+
+    `apply` returns the keys whose change needs a restart.
+    """
+
+    def __init__(self, load: Callable[[], Loaded], apply: Callable[[Loaded], tuple[str, ...]]) -> None:
+        self._load = load
+        self._apply = apply
+        self._waiting: list[trio.MemorySendChannel[Result]] = []
+        self._wanted = trio.Event()
+
+    def request(self) -> None:
+        """Ask for a reload and do not wait for it; its outcome is in the log."""
+        self._wanted.set()
+
+    async def reload(self) -> tuple[str, ...]:
+        """Ask for a reload and wait for it. Returns the keys that need a restart; raises ReloadError."""
+        send, receive = trio.open_memory_channel[Result](1)
+        self._waiting.append(send)
+        self.request()
+        async with receive:
+            result = await receive.receive()
+        if isinstance(result, ReloadError):
+            raise result
+        return result
+
+    async def run(self) -> None:
+        """Serve requests until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted, waiting, self._waiting = trio.Event(), self._waiting, []
+            result = await self._once()
+            for send in waiting:
+                try:
+                    send.send_nowait(result)
+                except trio.BrokenResourceError:
+                    log.debug("whoever asked for the reload has left")
+
+    async def _once(self) -> Result:
+        try:
+            loaded = await trio.to_thread.run_sync(self._load)
+        except ConfigError as error:
+            log.error("configuration not reloaded, nothing was changed", problems=error.problems)
+            return ReloadError(error.problems)
+        needs_restart = self._apply(loaded)
+        if needs_restart:
+            log.warning("configuration reloaded; some changes need a restart", keys=needs_restart)
+        else:
+            log.info("configuration reloaded")
+        return needs_restart

@@ -1,0 +1,44 @@
+"""Signals to the supervisor, turned into plain calls. Nothing happens inside a signal handler.
+
+SIGTERM, SIGINT: drain and stop; a second one: stop now. SIGHUP: reload. SIGUSR1: open the access log anew.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import Protocol
+
+import structlog
+import trio
+
+log = structlog.get_logger(__name__)
+
+
+class Obeys(Protocol):
+    """Who carries out what signals ask for; every method only starts the work."""
+
+    def drain(self) -> None: ...
+
+    def stop_now(self) -> None: ...
+
+    def request_reload(self) -> None: ...
+
+    def reopen_logs(self) -> None: ...
+
+
+async def watch_signals(obeys: Obeys, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Receive signals until cancelled. Started once it would miss none."""
+    asked_to_stop = False
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as received:
+        task_status.started()
+        async for number in received:
+            log.info("signal received", signal=signal.Signals(number).name)
+            if number == signal.SIGHUP:
+                obeys.request_reload()
+            elif number == signal.SIGUSR1:
+                obeys.reopen_logs()
+            elif asked_to_stop:
+                obeys.stop_now()
+            else:
+                asked_to_stop = True
+                obeys.drain()

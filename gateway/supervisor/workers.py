@@ -1,0 +1,330 @@
+"""The worker processes: started, listened to, watched, replaced, drained.
+
+One slot per worker, numbered from 0; the number is also its row in the ledger and stays with the
+slot over restarts, as do its listening sockets and its eventfd. Every process leads a process
+group of its own, so that a Ctrl-C in the terminal reaches the supervisor alone.
+
+    starting --READY--> serving --drain()--> draining --> gone
+        \\__________________/___ death ___> restarting (back-off) --> starting
+
+A death is final only with `process.wait()`; the row is retired in the same breath, so that
+requests the dead worker had in flight stop to count. The control socket's end of file says
+nothing by itself: a worker that closed it and lives on is caught by its heartbeat.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+import trio
+
+from gateway.admin.facts import WorkerFacts
+from gateway.control import MESSAGE_BYTES, Tell, WorkerSpec, decode_message, encode_message
+from gateway.shm.layout import R_HEARTBEAT_NS, row_word
+from gateway.shm.ledger import Ledger
+from gateway.supervisor.listeners import Listeners
+from gateway.supervisor.restart import Halt, Patience, RestartPolicy, describe_exit
+
+CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
+WATCH_INTERVAL: Final = 1.0  # seconds between looks at the heartbeats
+
+log = structlog.get_logger(__name__)
+
+
+def worker_command(spec: WorkerSpec) -> Sequence[str]:
+    """How a worker is started. -P: the directory the gateway was started in must not shadow its packages."""
+    return (sys.executable, "-P", "-m", "gateway.worker", spec.to_json())
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    wake: int  # eventfd
+    state: str = "starting"
+    process: trio.Process | None = None
+    control: socket.socket | None = None
+    restarts: int = 0
+    started_at: float = 0.0  # Unix seconds
+    started_ns: int = 0  # CLOCK_MONOTONIC
+    aborted: bool = False  # SIGABRT was sent to the present process
+
+
+class WorkerPool:
+    """All workers of one gateway. `run` is called once; everything else is synchronous."""
+
+    def __init__(
+        self,
+        workers: int,
+        *,
+        listeners: Listeners,
+        board: int,
+        ledger_fd: int,
+        ledger: Ledger,
+        drain_timeout: Callable[[], float],
+        on_change: Callable[[], None],
+        command: Callable[[WorkerSpec], Sequence[str]] = worker_command,
+        patience: Patience | None = None,
+    ) -> None:
+        """`board` and `ledger_fd` are descriptors; `on_change` is called after any worker changed its state."""
+        self._listeners = listeners
+        self._board = board
+        self._ledger_fd = ledger_fd
+        self._ledger = ledger
+        self._drain_timeout = drain_timeout
+        self._on_change = on_change
+        self._command = command
+        self._patience = patience or Patience()
+        self._policy = RestartPolicy()
+        self._slots = tuple(_Slot(n, os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)) for n in range(workers))
+        self._stopping = trio.Event()
+        self._is_killing = False
+        self._halted = ""
+        self._scope = trio.CancelScope()
+
+    # --- what is known ---------------------------------------------------------------------
+    @property
+    def is_ready(self) -> bool:
+        """Every worker accepts connections."""
+        return all(slot.state == "serving" for slot in self._slots)
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def facts(self) -> tuple[WorkerFacts, ...]:
+        return tuple(
+            WorkerFacts(
+                each.number, each.process.pid if each.process else 0, each.state, each.restarts, each.started_at
+            )
+            for each in self._slots
+        )
+
+    # --- what may be asked of it -----------------------------------------------------------
+    def wake(self) -> None:
+        """Tell every worker that a new snapshot is on the board."""
+        for slot in self._slots:
+            try:
+                os.eventfd_write(slot.wake, 1)
+            except BlockingIOError:
+                log.debug("worker has not read its eventfd for very long", worker=slot.number)
+
+    def reopen_logs(self) -> None:
+        """Every worker opens its access log anew."""
+        for slot in self._slots:
+            self._tell(slot, Tell.REOPEN_LOG)
+
+    def drain(self) -> None:
+        """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        for slot in self._slots:
+            self._drain_slot(slot)
+        self._on_change()
+
+    def stop_now(self) -> None:
+        """Kill every worker, whatever it does."""
+        self._stopping.set()
+        self._is_killing = True
+        for slot in self._slots:
+            if slot.process is not None:
+                slot.process.kill()
+
+    # --- running ---------------------------------------------------------------------------
+    async def run(self) -> str:
+        """Keep all workers alive until `drain` or `stop_now` has ended them all.
+
+        Returns "" then, or why the pool gave up. Cancellation kills the workers and reaps them.
+        """
+        try:
+            async with trio.open_nursery() as watchers:
+                watchers.start_soon(self._watch_heartbeats, watchers)
+                watchers.start_soon(self._enforce_drain_timeout)
+                with self._scope:
+                    async with trio.open_nursery() as keepers:
+                        for slot in self._slots:
+                            keepers.start_soon(self._keep, slot)
+                watchers.cancel_scope.cancel()
+        finally:
+            for slot in self._slots:
+                os.close(slot.wake)
+        return self._halted
+
+    async def _keep(self, slot: _Slot) -> None:
+        while not self._stopping.is_set():
+            returncode = await self._live(slot)
+            if self._stopping.is_set():
+                if returncode != 0:
+                    log.warning("worker ended badly while stopping", worker=slot.number, how=describe_exit(returncode))
+                return
+            decision = self._policy.on_death(slot.number, returncode, time.monotonic())
+            if isinstance(decision, Halt):
+                self._halted = decision.message
+                self._scope.cancel()
+                return
+            log.error(
+                "worker died",
+                worker=slot.number,
+                how=describe_exit(returncode),
+                restarts=slot.restarts,
+                restart_in=decision.delay,
+            )
+            slot.restarts += 1
+            slot.state = "restarting"
+            self._on_change()
+            with trio.move_on_after(decision.delay):
+                await self._stopping.wait()
+
+    async def _live(self, slot: _Slot) -> int:
+        """One process from start to end; returns its exit code as `subprocess` gives it."""
+        self._policy.on_start(slot.number, time.monotonic())
+        slot.started_at, slot.started_ns, slot.aborted = time.time(), time.monotonic_ns(), False
+        slot.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            slot.control.setblocking(False)
+            slot.process = await self._spawn(slot, theirs)
+            if slot.process is None:
+                return CANNOT_SPAWN
+            slot.state = "starting"
+            self._on_change()
+            if self._is_killing:
+                slot.process.kill()
+            elif self._stopping.is_set():
+                self._drain_slot(slot)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen, slot, slot.control)
+                returncode = await slot.process.wait()
+                nursery.cancel_scope.cancel()
+            self._hear(slot, slot.control)  # its last words
+            return returncode
+        finally:
+            if slot.process is not None and slot.process.returncode is None:
+                slot.process.kill()
+                with trio.CancelScope(shield=True):
+                    await slot.process.wait()
+            slot.process = None
+            slot.control.close()
+            slot.control = None
+            self._ledger.retire(slot.number)
+
+    async def _spawn(self, slot: _Slot, theirs: socket.socket) -> trio.Process | None:
+        spec = WorkerSpec(
+            worker=slot.number,
+            workers=len(self._slots),
+            listeners=self._listeners.for_worker(slot.number),
+            board=self._board,
+            ledger=self._ledger_fd,
+            wake=slot.wake,
+            control=theirs.fileno(),
+        )
+        try:
+            with theirs:
+                return await trio.lowlevel.open_process(
+                    self._command(spec),
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=(*spec.listeners, spec.board, spec.ledger, spec.wake, spec.control),
+                    process_group=0,
+                )
+        except OSError as error:
+            log.exception("worker cannot be started", worker=slot.number, error=str(error))
+            return None
+
+    # --- the control socket ----------------------------------------------------------------
+    async def _listen(self, slot: _Slot, control: socket.socket) -> None:
+        """Hear what the worker says until it closes its end."""
+        while self._hear(slot, control):
+            await trio.lowlevel.wait_readable(control)
+
+    def _hear(self, slot: _Slot, control: socket.socket) -> bool:
+        """Handle every message that is there now; False at end of file."""
+        while True:
+            try:
+                packet = control.recv(MESSAGE_BYTES)
+            except BlockingIOError:
+                return True
+            except ConnectionResetError:
+                return False
+            if not packet:
+                return False
+            try:
+                tell, fields = decode_message(packet)
+            except ValueError:
+                log.warning("worker sent an unknown message", worker=slot.number, message=packet[:200])
+                continue
+            self._on_message(slot, tell, fields)
+
+    def _on_message(self, slot: _Slot, tell: Tell, fields: dict[str, object]) -> None:
+        if tell is Tell.READY:
+            self._policy.on_ready(slot.number)
+            if slot.state == "starting":
+                slot.state = "serving"
+            self._on_change()
+        elif tell is Tell.LOG:
+            level, event = str(fields.pop("level", "info")), str(fields.pop("event", ""))
+            more = fields.pop("fields", {})
+            known = more if isinstance(more, dict) else {"fields": more}
+            write = {"debug": log.debug, "warning": log.warning, "error": log.error}.get(level, log.info)
+            pid = slot.process.pid if slot.process else 0
+            write(event, **{**fields, **known, "worker": slot.number, "worker_pid": pid})
+        else:
+            log.warning("worker sent a message that only the supervisor may send", worker=slot.number, tell=tell)
+
+    def _tell(self, slot: _Slot, tell: Tell) -> None:
+        if slot.control is None or slot.process is None:
+            return  # between two processes: the next one starts afresh
+        try:
+            slot.control.send(encode_message(tell))
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError) as error:
+            # Dying, or stuck with its buffer full: its end or its heartbeat will tell.
+            log.warning("worker does not take messages", worker=slot.number, tell=tell, error=str(error))
+
+    def _drain_slot(self, slot: _Slot) -> None:
+        if slot.process is not None:
+            slot.state = "draining"
+            self._tell(slot, Tell.DRAIN)
+
+    # --- deadlines -------------------------------------------------------------------------
+    async def _enforce_drain_timeout(self) -> None:
+        await self._stopping.wait()
+        # The worker ends its own drain at the timeout; the second more is for its exit.
+        await trio.sleep(self._drain_timeout() + 1.0)
+        for slot in self._slots:
+            if slot.process is not None:
+                log.warning("worker did not finish its drain in time, killed", worker=slot.number)
+                slot.process.kill()
+
+    async def _watch_heartbeats(self, nursery: trio.Nursery) -> None:
+        excused_ns = last_ns = time.monotonic_ns()
+        while True:
+            await trio.sleep(WATCH_INTERVAL)
+            now_ns = time.monotonic_ns()
+            if now_ns - last_ns > 2 * WATCH_INTERVAL * 1e9:
+                excused_ns = now_ns
+            last_ns = now_ns
+            for slot in self._slots:
+                if slot.process is None or slot.aborted:
+                    continue
+                heartbeat_ns = self._ledger.words[row_word(slot.number, R_HEARTBEAT_NS)]
+                if self._patience.is_over(
+                    now_ns=now_ns, heartbeat_ns=heartbeat_ns, started_ns=slot.started_ns, excused_ns=excused_ns
+                ):
+                    slot.aborted = True
+                    nursery.start_soon(partial(self._abort, slot.number, slot.process))
+
+    async def _abort(self, worker: int, process: trio.Process) -> None:
+        """End a stuck process: SIGABRT has it print its stack, SIGKILL makes sure."""
+        log.error("worker is stuck, aborting it", worker=worker, pid=process.pid, patience=self._patience.beat)
+        process.send_signal(signal.SIGABRT)
+        with trio.move_on_after(self._patience.abort):
+            await process.wait()
+        process.kill()

@@ -1,0 +1,175 @@
+"""What the dashboard shows, in windows and pipes of several sizes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from cli.dashboard import Dashboard, Silence
+from cli.rates import rates
+from cli.render import Screen
+from gateway.admin import status
+from gateway.admin.facts import Facts, ServiceFacts, WorkerFacts
+from tests.unit.fake_gateway import STARTED, count, instance, make_facts, make_ledger
+
+
+class Window(io.StringIO):
+    """A terminal's worth of text."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Dashboard]:
+    def open_window(width: int, height: int) -> Dashboard:
+        monkeypatch.setenv("TERM", "xterm-256color")
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("LINES", str(height))
+        return Dashboard(Screen(Window()))
+
+    return open_window
+
+
+def draw(dashboard: Dashboard, facts: Facts, *, live: bool = True, silence: Silence | None = None) -> str:
+    ledger = make_ledger(rows=max(2, len(facts.workers)))
+    count(ledger, 0, 1, 1)
+    sample = status.status(facts, ledger, rss_bytes=lambda _: 41_000_000, now=STARTED + 60.0)
+    height = dashboard.screen.height if live else None
+    return "\n".join(line.plain for line in dashboard.status(sample, rates(sample, None), silence, height))
+
+
+def big_facts() -> Facts:
+    """64 workers and 300 instances, a few of them in trouble."""
+    facts = make_facts()
+    workers = tuple(WorkerFacts(n, 1000 + n, "restarting" if n == 7 else "serving", 0, STARTED) for n in range(64))
+    instances = tuple(
+        instance(f"10.1.{n // 250}.{n % 250}:80", n, eligible=n != 200, reason="ejected" if n == 200 else "eligible")
+        for n in range(300)
+    )
+    return replace(facts, workers=workers, services=(ServiceFacts("big", "file: x", "hash", "", instances),))
+
+
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30), (140, 40), (60, 15), (300, 80)])
+def test_it_fits_its_window(window: Callable[[int, int], Dashboard], width: int, height: int) -> None:
+    for facts in (make_facts(), big_facts()):
+        lines = draw(window(width, height), facts).split("\n")
+        assert len(lines) <= height
+        assert max(map(len, lines)) <= max(width, 78)  # the columns that cannot be left out
+
+
+def test_everything_that_matters_is_there_in_80_by_24(window: Callable[[int, int], Dashboard]) -> None:
+    text = draw(window(80, 24), make_facts())
+    for part in (
+        "edge  ● ready",
+        "gw 0.1.0 · up 1m 0s",
+        "generation 42",
+        "✖ consul stale for 15s (last answer 16s ago)",
+        "41 MB",
+        "users  2 of 3 take traffic",
+        "● 10.0.0.1:9001   healthy      50s",
+        "✖ 10.0.0.3:9001   unhealthy    10s",
+        "connection refused",
+        "○ [fd00::1]:9001",
+        "draining",
+        "critical: check 'web…",
+        "PROBLEMS (1)",
+        "! tag: service blog",
+    ):
+        assert part in text
+
+
+def test_what_is_wrong_goes_before_what_is_well(window: Callable[[int, int], Dashboard]) -> None:
+    text = draw(window(100, 30), big_facts())
+    assert "10.1.0.200:80" in text
+    assert "ejected" in text
+    assert "299 instances take traffic" in text
+    assert "restarting" in text
+    assert "63 more workers are serving" in text
+
+
+def test_a_pipe_gets_everything_whatever_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    pipe = io.StringIO()
+    dashboard = Dashboard(Screen(pipe))
+    text = draw(dashboard, make_facts(), live=True)
+    assert "HTTP GET http://10.0.0.9:9001/health: 500 Internal Error" in text
+    assert "users.internal" in text
+    assert len(draw(dashboard, big_facts()).split("\n")) > 360
+
+
+def test_a_pipe_gets_no_colours_and_no_trailing_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    pipe = io.StringIO()
+    screen = Screen(pipe)
+    screen.print(Dashboard(screen).routes(status.routes(make_facts(), make_ledger())))
+    text = pipe.getvalue()
+    assert "\x1b" not in text
+    assert all(line == line.rstrip() for line in text.split("\n"))
+    assert "shop.example.com/orders/*  GET      orders" in text
+    assert "file: gateway.toml routes[1]" in text
+
+
+def test_no_color_is_honoured(window: Callable[[int, int], Dashboard], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    dashboard = window(80, 24)
+    tables = status.services(make_facts(), make_ledger())
+    dashboard.screen.print(dashboard.services(tables))
+    out = dashboard.screen.console.file
+    assert isinstance(out, Window)
+    assert "\x1b[3" not in out.getvalue()
+
+
+def test_ascii_terminals_get_ascii_signs() -> None:
+    raw = io.BytesIO()
+    screen = Screen(io.TextIOWrapper(raw, encoding="ascii"))
+    ledger = make_ledger()
+    sample = status.status(make_facts(), ledger, rss_bytes=lambda _: 0, now=STARTED + 60.0)
+    screen.print(Dashboard(screen).status(sample, rates(sample, None)))
+    assert b"* ready" in raw.getvalue()
+
+
+def test_long_reasons_are_wrapped_not_lost(window: Callable[[int, int], Dashboard]) -> None:
+    dashboard = window(80, 24)
+    lines = dashboard.services(status.services(make_facts(), make_ledger()))
+    words = " ".join(" ".join(line.plain for line in lines).split())
+    assert "check 'web' is critical: HTTP GET http://10.0.0.9:9001/health: 500 Internal Error" in words
+
+
+def test_a_gateway_that_is_not_ready_says_why(window: Callable[[int, int], Dashboard]) -> None:
+    facts = replace(make_facts(), ready=False, not_ready=("worker 1 is starting",))
+    assert "✖ not ready: worker 1 is starting" in draw(window(100, 30), facts)
+    assert "○ draining" in draw(window(100, 30), replace(facts, draining=True))
+
+
+def test_silence_is_loud_and_keeps_the_last_picture(window: Callable[[int, int], Dashboard]) -> None:
+    silence = Silence("127.0.0.1:9901 (the default)", 12.3, "No gateway answers: connection refused.")
+    text = draw(window(100, 40), make_facts(), silence=silence)
+    assert text.startswith(" NO ANSWER from 127.0.0.1:9901 (the default) for 12s")
+    assert "10.0.0.1:9001" in text
+
+
+def test_odd_states_that_still_take_traffic_are_named(window: Callable[[int, int], Dashboard]) -> None:
+    odd = (instance("10.0.0.1:80", 1, reason="fail_open", detail="connection refused", health="unhealthy"),)
+    facts = replace(make_facts(), services=(ServiceFacts("s", "file: x", "hash", "", odd),))
+    assert "fail open: connection refused" in draw(window(140, 40), facts)
+
+
+def test_nothing_at_all_is_said_in_words(window: Callable[[int, int], Dashboard]) -> None:
+    facts = replace(make_facts(), services=(), routes=(), problems=(), discovery=(), workers=())
+    assert "No services: there is nothing to route to." in draw(window(80, 24), facts)
+    [_, line] = window(80, 24).routes(status.routes(facts, make_ledger()))
+    assert line.plain == "No routes: every request is answered 404."
+
+
+def test_what_others_wrote_cannot_steer_the_terminal(window: Callable[[int, int], Dashboard]) -> None:
+    evil = (instance("10.0.0.1:80", 1, eligible=False, reason="critical", detail="\x1b]0;owned\x07\nboo"),)
+    facts = replace(make_facts(), services=(ServiceFacts("s", "file: x", "hash", "", evil),))
+    text = draw(window(140, 40), facts)
+    assert "\x1b" not in text
+    assert "boo" in text
