@@ -1,0 +1,61 @@
+# gw: everything a person runs from a clone. `make` alone says what there is.
+#
+# PYTHON: the CPython (3.11 or later) that the virtual environment is made with.
+# VENV:   where that environment lives; made on first use, refreshed when pyproject.toml changes.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+BIN := $(VENV)/bin
+MADE := $(VENV)/.made
+RUN_READY := $(VENV)/.ready-run
+TEST_READY := $(VENV)/.ready-test
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench clean
+
+help:
+	@echo "make demo    run the gateway with three small backends of its own"
+	@echo "make test    every check and every test, against a real Consul"
+	@echo "make check   ruff, mypy and import-linter only"
+	@echo "make bench   compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
+	@echo "make clean   remove everything that these made"
+
+# Ctrl-C reaches gw itself, which drains and ends with 0.
+demo: $(RUN_READY)
+	$(BIN)/gw up --demo
+
+# The suite must not pass by skipping: without a Consul there is no run.
+test: $(TEST_READY)
+	@VENV=$(VENV) scripts/check
+	@scripts/get_consul.sh >/dev/null \
+		|| { echo "make test: scripts/get_consul.sh found no Consul; the suite needs one" >&2; exit 1; }
+	@$(BIN)/python -P -m pytest $(ARGS)
+
+check: $(TEST_READY)
+	@VENV=$(VENV) scripts/check
+
+bench: $(RUN_READY)
+	$(BIN)/python -m benchmarks.load $(ARGS)
+
+clean:
+	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache benchmarks/results/raw
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An existing environment is kept, whoever made it; `venv` alone would fail late on an old Python, so ask first.
+$(MADE):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "gw needs CPython 3.11 or later; try: make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# Editable, so a change in the code needs no new install. Each stamp is older than pyproject.toml only when that changed.
+$(RUN_READY): $(MADE) pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(TEST_READY): $(MADE) pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@ $(RUN_READY)
