@@ -5,7 +5,8 @@
         demo.hint("127.0.0.1:8080")   # what to try, for the console
 
 The backends are child processes in process groups of their own: Ctrl-C reaches the gateway alone, which drains while
-they still answer. They end with `close`, or when this process is gone.
+they still answer. They end with `close`, or when this process is gone. One that is killed starts again on
+its port after RESTART_AFTER seconds, so that its return can be watched as well.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import select
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 SCRIPT = Path(__file__).with_name("demo_backend.py")
 START_DEADLINE = 15.0  # seconds
+RESTART_AFTER = 10.0  # seconds that a killed backend stays away
 INSTANCES = (("fast-1", 0.002), ("fast-2", 0.002), ("slow-1", 0.050))  # name, seconds before an answer
 
 
@@ -27,7 +30,7 @@ class DemoError(Exception):
     """A demo backend did not start."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DemoInstance:
     """A running demo backend."""
 
@@ -43,6 +46,8 @@ class Demo:
     def __init__(self) -> None:
         self.instances: tuple[DemoInstance, ...] = ()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._is_closing = threading.Event()
+        self._watchers: list[threading.Thread] = []
 
     def __enter__(self) -> Demo:
         self.start()
@@ -67,15 +72,35 @@ class Demo:
             raise
         self._folder = tempfile.TemporaryDirectory(prefix="gw-demo-")
         self.config_path.write_text(self.config_toml)
+        # Threads, since the gateway's own loop has nothing to do with the demo.
+        self._watchers = [threading.Thread(target=self._watch, args=(each,), daemon=True) for each in self.instances]
+        for watcher in self._watchers:
+            watcher.start()
 
     def close(self) -> None:
         """End the backends, those killed meanwhile included, and remove the file."""
+        self._is_closing.set()
+        for instance in self.instances:
+            instance.process.kill()
+        for watcher in self._watchers:
+            watcher.join()
         for instance in self.instances:
             _end(instance.process)
         self.instances = ()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    def _watch(self, instance: DemoInstance) -> None:
+        """Start a backend again some time after its end, until the demo's own."""
+        while True:
+            instance.process.wait()
+            if self._is_closing.wait(RESTART_AFTER):
+                return
+            _end(instance.process)
+            instance.process = _spawn(instance.name, instance.delay, instance.port)
+            if self._is_closing.is_set():  # `close` may have looked just before
+                instance.process.kill()
 
     @property
     def config_toml(self) -> str:
@@ -125,7 +150,7 @@ Try, in another terminal:
   curl -i {url}
   gw status --watch                 # live: health, in-flight, latencies
   kill -STOP {first.process.pid}; sleep 10; kill -CONT {first.process.pid}   # {first.name} hangs, then comes back
-  kill {first.process.pid}                       # {first.name} is gone; requests go on without it
+  kill {first.process.pid}   # {first.name} is gone and requests go on; back after {RESTART_AFTER:.0f} s
 """
 
 
@@ -133,10 +158,10 @@ def _say(instance: DemoInstance) -> str:
     return f"{instance.name}, answers after {instance.delay * 1000:.0f} ms"
 
 
-def _spawn(name: str, delay: float) -> subprocess.Popen[bytes]:
+def _spawn(name: str, delay: float, port: int = 0) -> subprocess.Popen[bytes]:
     # By path, not `-m`: it imports nothing of this package and so needs no import path to it.
     return subprocess.Popen(  # noqa: S603 - the interpreter and arguments are our own
-        [sys.executable, "-P", str(SCRIPT), "--port", "0", "--name", name, "--delay", str(delay)],
+        [sys.executable, "-P", str(SCRIPT), "--port", str(port), "--name", name, "--delay", str(delay)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         process_group=0,

@@ -213,3 +213,9 @@ def chunk(data: bytes) -> bytes:
 def last_chunk(trailers: bytes) -> bytes:
     """The end of a chunked body, with its trailer field lines."""
     return b"0\r\n%b\r\n" % trailers if trailers else LAST_CHUNK
+
+
+def chunked_piece(data: bytes, trailers: bytes, *, is_last: bool) -> bytes:
+    """A piece of a chunked body, which may be empty, with the body's end if it is the last."""
+    out = chunk(data) if data else b""
+    return out + last_chunk(trailers) if is_last else out

@@ -72,14 +72,14 @@ def end_response(ctx: Context, service: LiveService, instance: LiveInstance, sta
     base = instance.base
     words[instance.in_flight_own] -= 1
     words[base + I_LATENCY_US] += int(seconds * 1e6)
-    picker = service.picker
-    if picker.observes:
-        picker.observe(instance, seconds, ctx.now)
     if status in _FAILED_STATUS:
         words[base + I_STATUS] += 1
         service.observe(instance, False, False, ctx.now)
     else:
         words[base + I_OK] += 1
+        picker = service.picker
+        if picker.observes:  # successes only: a failing instance answers fast
+            picker.observe(instance, seconds, ctx.now)
         if instance.consecutive_failures:
             service.observe(instance, True, False, ctx.now)
 

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.balance.picker import LiveInstance
 from gateway.errors import GatewayError, Reason
-from gateway.h1.framing import BodyReader, ChunkedReader, LengthReader, chunk, last_chunk
+from gateway.h1.framing import chunked_piece
 from gateway.h1.request import RequestHead
 from gateway.h1.response import ResponseHead
 from gateway.proxy import account, forward, reply
 from gateway.proxy.budget import RetryTurn
-from gateway.proxy.retry import REPLAY_BYTES, may_repeat
+from gateway.proxy.request_body import RequestBody
+from gateway.proxy.retry import may_repeat
 from gateway.proxy.service import LiveService
 from gateway.proxy.tunnel import Tunnel
 from gateway.proxy.upstream import Upstream, UpstreamState, take_idle
@@ -34,41 +35,11 @@ class Exchange:
     """See the module. Attributes without underscore are read by the access log."""
 
     __slots__ = (
-        "_attempt_started",
-        "_chunked_down",
-        "_chunked_up",
-        "_close",
-        "_ctx",
-        "_deadline",
-        "_flowing",
-        "_head_bytes",
-        "_key",
-        "_reader",
-        "_replay",
-        "_replay_size",
-        "_tried",
-        "_turn",
-        "_up",
-        "attempts",
-        "bytes_in",
-        "bytes_out",
-        "detail",
-        "down",
-        "head",
-        "instance",
-        "method",
-        "reason",
-        "request_done",
-        "request_id",
-        "response_started",
-        "route",
-        "service",
-        "started",
-        "status",
-        "trace",
-        "tunnel",
-        "upstream_seconds",
-    )
+        "_attempt_started", "_body", "_chunked_down", "_close", "_ctx", "_deadline", "_flowing", "_head_bytes",
+        "_key", "_tried", "_turn", "_up", "attempts", "bytes_out", "detail", "down", "head", "instance", "method",
+        "reason", "request_done", "request_id", "response_started", "route", "service", "started", "status", "trace",
+        "tunnel", "upstream_seconds",
+    )  # fmt: skip
 
     def __init__(
         self, down: Downstream, head: RequestHead, route: CompiledRoute, service: LiveService, ctx: Context
@@ -86,23 +57,14 @@ class Exchange:
         self.detail = ""
         self.attempts = 0
         self.instance: LiveInstance | None = None
-        self.bytes_in = 0
         self.bytes_out = 0
         self.upstream_seconds = -1.0
         self.response_started = False
         self.tunnel: Tunnel
-        fields = head.fields
-        self._chunked_up = fields.chunked
-        self._reader: BodyReader | None = None
-        if fields.chunked:
-            self._reader = ChunkedReader(Reason.MALFORMED_REQUEST)
-        elif fields.content_length > 0:
-            self._reader = LengthReader(fields.content_length)
-        self.request_done = self._reader is None
+        self._body: RequestBody | None = None
+        self.request_done = not head.fields.chunked and head.fields.content_length <= 0
         self._deadline = ctx.now + route.timeout
         self._head_bytes = b""
-        self._replay: list[bytes] | None = []
-        self._replay_size = 0
         self._flowing = False  # head and kept body are on their way: body pieces go straight to the upstream
         self._tried = _NO_INSTANCES
         self._turn: RetryTurn | None = None  # of the service's retry budget
@@ -117,50 +79,50 @@ class Exchange:
         ctx = self._ctx
         ctx.stats.in_flight += 1
         self.service.in_flight += 1
-        limit = ctx.settings.body_bytes
-        if limit and self.head.fields.content_length > limit:
-            self._fail(Reason.BODY_TOO_LARGE, f"Content-Length {self.head.fields.content_length} is over {limit}")
-            return
+        if not self.request_done:
+            try:
+                self._body = RequestBody(self.head.fields, ctx.settings.body_bytes)
+            except GatewayError as error:
+                self._fail(error.reason, error.detail)
+                return
         if self.service.picker.needs_key:
             self._key = account.hash_key(self.service.record.hash_on, self.head, self.down, ctx)
         self._head_bytes = forward.request_head(self.head, self.route, self.down, ctx, self.request_id, self.trace)
-        if body and self._reader is not None:
+        if body:
             self.on_request_data(body)
             if self.status:  # refused
                 return
         self._attempt()
 
     @property
-    def wants_upgrade(self) -> bool:
-        return forward.is_upgrade(self.head)
-
-    # --- request body ---------------------------------------------------------------------------
+    def bytes_in(self) -> int:
+        """Bytes received from the client behind the head, framing left out."""
+        if self.status == 101:
+            return self.tunnel.bytes_in
+        return self._body.received if self._body is not None else 0
 
     def on_request_data(self, data: bytes) -> None:
         """Bytes from the client while the request body is not done."""
-        reader = self._reader
-        assert reader is not None
+        body = self._body
+        assert body is not None
         try:
-            piece = reader.feed(data)
+            out = body.feed(data)
         except GatewayError as error:
             self._fail(error.reason, error.detail)
             return
-        self.bytes_in += len(piece)
-        limit = self._ctx.settings.body_bytes
-        if limit and self.bytes_in > limit:
-            self._fail(Reason.BODY_TOO_LARGE, f"the request body is over {limit} bytes")
-            return
-        if self._chunked_up:
-            out = chunk(piece) if piece else b""
-            if reader.done:
-                out += last_chunk(reader.trailers)
-        else:
-            out = piece
-        if reader.done:
+        if body.is_done:
             self.request_done = True
-            self.down.on_body_end(reader.rest)
-        if out:
-            self._send_body(out)
+            self.down.on_body_end(body.rest)
+        if not self._flowing:
+            if body.is_long:
+                self.down.transport.pause()
+            return
+        body.forget_if_long()
+        up = self._up
+        assert up is not None
+        if out and not up.transport.write(out):
+            self.down.transport.pause()
+        self._arm_request(up)
 
     def on_client_gone(self) -> None:
         """The client's connection failed, or it sent EOF before the end of its request."""
@@ -181,25 +143,6 @@ class Exchange:
             return
         self._arm_stream(up)
         up.transport.resume()
-
-    def _send_body(self, out: bytes) -> None:
-        replay = self._replay
-        if replay is not None:
-            replay.append(out)
-            self._replay_size += len(out)
-        if not self._flowing:
-            if self._replay_size > REPLAY_BYTES:
-                self.down.transport.pause()
-            return
-        if self._replay_size > REPLAY_BYTES:
-            self._replay = None
-        up = self._up
-        assert up is not None
-        if not up.transport.write(out):
-            self.down.transport.pause()
-        self._arm_request(up)
-
-    # --- attempts -------------------------------------------------------------------------------
 
     def _attempt(self) -> None:
         ctx = self._ctx
@@ -240,13 +183,12 @@ class Exchange:
 
     def _send_request(self, up: Upstream) -> None:
         self._flowing = True
-        replay = self._replay
-        if not replay:
+        body = self._body
+        if body is None:
             up.transport.write(self._head_bytes)
         else:
-            congested = not up.transport.write(b"".join((self._head_bytes, *replay)))
-            if self._replay_size > REPLAY_BYTES:
-                self._replay = None
+            congested = not up.transport.write(body.behind(self._head_bytes))
+            body.forget_if_long()
             if not congested:
                 self.down.transport.resume()
         self._arm_request(up)
@@ -286,17 +228,14 @@ class Exchange:
             self.reason = Reason.STREAM_IDLE_TIMEOUT
             self.end_tunnel()
         elif up.state is UpstreamState.BODY:
-            self._fail_attempt(up, Reason.STREAM_IDLE_TIMEOUT, "no byte in stream_idle_timeout")
-        elif not self.request_done:
             up.close()
-            self._drop_attempt(Reason.CLIENT_CLOSED)
+            self.on_attempt_failed(Reason.STREAM_IDLE_TIMEOUT, "no byte in stream_idle_timeout", stale=False)
+        elif not self.request_done:
+            self._drop_attempt(Reason.BODY_TIMEOUT)
             self._fail(Reason.BODY_TIMEOUT, "the request body stalled")
         else:
-            self._fail_attempt(up, Reason.RESPONSE_TIMEOUT, "no response head in time")
-
-    def _fail_attempt(self, up: Upstream, reason: Reason, detail: str) -> None:
-        up.close()
-        self.on_attempt_failed(reason, detail, stale=False)
+            up.close()
+            self.on_attempt_failed(Reason.RESPONSE_TIMEOUT, "no response head in time", stale=False)
 
     def on_attempt_failed(self, reason: Reason, detail: str, *, stale: bool) -> None:
         """The attempt is over without a whole response; the upstream connection is closed already.
@@ -320,7 +259,7 @@ class Exchange:
         if (
             tries_left
             and ctx.now < self._deadline
-            and may_repeat(reason, self.method, replayable=self._replay is not None)
+            and may_repeat(reason, self.method, replayable=self._body is None or self._body.is_replayable)
         ):
             self.reason = reason  # in case the retry's turn does not come
             if self._turn is None:
@@ -357,64 +296,46 @@ class Exchange:
         self.response_started = True
         self.upstream_seconds = ctx.now - self._attempt_started
         close = not request.keep_alive or ctx.draining or not self.request_done or self.down.is_half_closed
-        chunked = False
         if head.content_length < 0 and head.has_body(self.method):
             if request.minor == 1:
-                chunked = self._chunked_down = True
+                self._chunked_down = True
             else:
                 close = True
         self._close = close
         out = forward.response_head(
-            head, ctx, self.request_id, chunked=chunked, close=close, keep_alive_1_0=request.minor == 0
+            head, ctx, self.request_id, chunked=self._chunked_down, close=close, keep_alive_1_0=request.minor == 0
         )
-        if not body:
-            if done and chunked:
-                out += last_chunk(trailers)
-            congested = not self.down.transport.write(out)
+        self.bytes_out = len(body)
+        if self._chunked_down:
+            body = chunked_piece(body, trailers, is_last=done)
+        if len(body) <= _JOIN_BYTES:
+            is_congested = not self.down.transport.write(out + body if body else out)
         else:
-            self.bytes_out = len(body)
-            if chunked:
-                body = chunk(body)
-                if done:
-                    body += last_chunk(trailers)
-            if len(body) <= _JOIN_BYTES:
-                congested = not self.down.transport.write(out + body)
-            else:
-                self.down.transport.write(out)
-                congested = not self.down.transport.write(body)
-        if done:
-            self._end_response()
-            return
-        up = self._up
-        if up is not None:
-            self._arm_stream(up)
-            if congested:
-                up.transport.pause()
+            self.down.transport.write(out)
+            is_congested = not self.down.transport.write(body)
+        self._go_on(done, is_congested)
 
     def on_response_body(self, body: bytes, done: bool, trailers: bytes) -> None:
         """More of the response body; `body` may be empty. When done, the upstream is released already."""
         self.bytes_out += len(body)
         if self._chunked_down:
-            if body:
-                body = chunk(body)
-            if done:
-                body += last_chunk(trailers)
-        congested = bool(body) and not self.down.transport.write(body)
+            body = chunked_piece(body, trailers, is_last=done)
+        self._go_on(done, bool(body) and not self.down.transport.write(body))
+
+    def _go_on(self, done: bool, is_congested: bool) -> None:
+        """After a part of the response was written."""
+        instance = self.instance
         if done:
-            self._end_response()
+            assert instance is not None
+            self._up = None
+            account.end_response(self._ctx, self.service, instance, self.status, self.upstream_seconds)
+            self._finish(close=self._close)
             return
         up = self._up
         if up is not None:
             self._arm_stream(up)
-            if congested:
+            if is_congested:
                 up.transport.pause()
-
-    def _end_response(self) -> None:
-        instance = self.instance
-        assert instance is not None
-        self._up = None
-        account.end_response(self._ctx, self.service, instance, self.status, self.upstream_seconds)
-        self._finish(close=self._close)
 
     # --- upgrades -------------------------------------------------------------------------------
 
@@ -425,26 +346,16 @@ class Exchange:
         self.status = 101
         self.response_started = True
         self.upstream_seconds = self._ctx.now - self._attempt_started
-        up.switch_to_tunnel()
         self.tunnel = Tunnel(self, self.down, up, self._ctx, self.route.stream_idle_timeout)
-        self.down.transport.write(forward.switching_head(head, self._ctx, self.request_id))
-        early = self.down.begin_tunnel()
-        if rest:
-            self.tunnel.on_upstream_data(rest)
-        if early:
-            self.tunnel.on_client_data(early)
+        self.tunnel.begin(forward.switching_head(head, self._ctx, self.request_id), rest)
 
     def end_tunnel(self) -> None:
         """One side has ended: pass on what is kept, then close both."""
         up = self._up
-        if up is None:
-            return
-        self._up = None
-        up.close()
-        instance = self.instance
-        assert instance is not None
-        account.end_response(self._ctx, self.service, instance, self.status, self.upstream_seconds)
-        self._finish(close=True)
+        if up is not None:
+            up.close()
+            self._close = True
+            self._go_on(True, False)
 
     # --- ends -----------------------------------------------------------------------------------
 

@@ -14,9 +14,6 @@ from gateway.errors import Reason, Retry
 # RFC 9110 9.2.2; TRACE and OPTIONS are safe (9.2.1) and so idempotent.
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE", b"PUT", b"DELETE"))
 
-# Request bodies are kept for a repetition up to this size; a longer one is sent once.
-REPLAY_BYTES: Final = 65536
-
 
 def may_repeat(reason: Reason, method: bytes, *, replayable: bool) -> bool:
     """May the request be sent again, as far as its meaning goes? (Count and budget are asked elsewhere.)

@@ -123,25 +123,31 @@ class LiveService:
         if ok and not instance.consecutive_failures:
             return
         seconds = self._detector.record(instance, ok, now, connect_failed)
-        if seconds > 0.0 and instance.address not in self._ejected and instance.eligible:
-            self._eject(instance, seconds, now)
+        if seconds > 0.0 and instance.eligible:
+            self._leave_out(instance, seconds, now)
 
     def readmit(self, instance: LiveInstance) -> None:
         """An ejection has run out."""
         self._forget_ejection(instance)
         self._rebuild()
 
-    def _eject(self, instance: LiveInstance, seconds: float, now: float) -> None:
-        total = len(self._eligible) + len(self._ejected_elsewhere)
-        ejected = len(self._ejected_elsewhere.union(self._ejected))
-        if not may_eject(total, ejected, self.record.max_ejected_percent):
+    def _leave_out(self, instance: LiveInstance, seconds: float, now: float) -> None:
+        """An ejection, or the short while that a refused connection is reason for; the longer one holds."""
+        probation = self._ejected.get(instance.address)
+        if probation is None:
+            total = len(self._eligible) + len(self._ejected_elsewhere)
+            ejected = len(self._ejected_elsewhere.union(self._ejected))
+            if not may_eject(total, ejected, self.record.max_ejected_percent):
+                return
+            probation = self._ejected[instance.address] = _Probation(self, instance)
+            self._rebuild()
+        elif probation.deadline >= now + seconds:
             return
         instance.ejected_until = now + seconds
-        probation = self._ejected[instance.address] = _Probation(self, instance)
         self._deadlines.arm(probation, now + seconds)
-        self._words[instance.base + I_EJECTIONS] += 1
+        if instance.sentenced_until > now:  # by the detector: a real ejection
+            self._words[instance.base + I_EJECTIONS] += 1
         self._words[instance.base + I_EJECTED_UNTIL_NS] = int((now + seconds) * _NANO)
-        self._rebuild()
 
     def _forget_ejection(self, instance: LiveInstance) -> None:
         probation = self._ejected.pop(instance.address, None)

@@ -16,7 +16,7 @@ TUNNEL_IDLE: Final = 3600.0  # seconds, unless the route's stream_idle_timeout i
 class Tunnel:
     """Relays between the two connections of an upgraded exchange."""
 
-    __slots__ = ("_ctx", "_down", "_exchange", "_idle", "_up")
+    __slots__ = ("_ctx", "_down", "_exchange", "_idle", "_up", "bytes_in")
 
     def __init__(self, exchange: Exchange, down: Downstream, up: Upstream, ctx: Context, idle: float) -> None:
         self._exchange = exchange
@@ -24,11 +24,22 @@ class Tunnel:
         self._up = up
         self._ctx = ctx
         self._idle = max(TUNNEL_IDLE, idle)
+        self.bytes_in = 0
         self._touch()
+
+    def begin(self, head: bytes, rest: bytes) -> None:
+        """Send the 101, then what either side has sent ahead; `rest` came behind the instance's head."""
+        self._up.switch_to_tunnel()
+        self._down.transport.write(head)
+        early = self._down.begin_tunnel()
+        if rest:
+            self.on_upstream_data(rest)
+        if early:
+            self.on_client_data(early)
 
     def on_client_data(self, data: bytes) -> None:
         self._touch()
-        self._exchange.bytes_in += len(data)
+        self.bytes_in += len(data)
         if not self._up.transport.write(data):
             self._down.transport.pause()
 

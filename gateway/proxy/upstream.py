@@ -19,6 +19,7 @@ from gateway.h1.framing import BodyReader, ChunkedReader, CloseReader, LengthRea
 from gateway.h1.grammar import BARE_LF
 from gateway.h1.response import ResponseHead, parse_response_head
 from gateway.proxy.deadlines import Timed
+from gateway.proxy.forward import is_upgrade
 from gateway.proxy.transport import Transport
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ class Upstream(Timed):
         assert exchange is not None
         self._interim += 1
         if head.status == 101:
-            if exchange.wants_upgrade and head.upgrade and not head.chunked and head.content_length <= 0:
+            if is_upgrade(exchange.head) and head.upgrade and not head.chunked and head.content_length <= 0:
                 exchange.on_switching(head, rest)
             else:
                 self._fail(Reason.BAD_RESPONSE, "101 without an upgrade")

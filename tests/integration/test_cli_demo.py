@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
+
 from cli.demo import SCRIPT, Demo
 from tests.backends import wait_until
 
@@ -54,6 +56,23 @@ def test_closing_leaves_nothing_whatever_was_done_to_the_backends() -> None:
         os.kill(processes[1].pid, signal.SIGKILL)
     assert all(process.returncode is not None for process in processes)
     assert not path.exists()
+
+
+def test_a_killed_backend_starts_again_on_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cli.demo.RESTART_AFTER", 0.1)
+    with Demo() as demo:
+        first = demo.instances[0]
+        killed = first.process
+        killed.kill()
+        wait_until(lambda: first.process is not killed, what="another process")
+        wait_until(lambda: answers(first.port), what="an answer on the same port")
+
+
+def answers(port: int) -> bool:
+    try:
+        return get(port, "/health")[0] == 200
+    except OSError:
+        return False
 
 
 def test_a_backend_ends_when_its_standard_input_does() -> None:
