@@ -37,24 +37,14 @@ from gateway.h1.grammar import (
 _SPECIAL: Final = finder(
     (
         rb"host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|via|forwarded"
-        rb"|traceparent|x-request-id|x-forwarded-for|x-forwarded-proto|x-forwarded-host|x-forwarded-port|x-real-ip"
+        rb"|traceparent|x-request-id|x-forwarded-[^:\r]++|x-real-ip"
         rb"|proxy-connection|proxy-authorization|http2-settings"
     ).replace(b"-", b"[-_]")
 )
-# Fields that the gateway writes itself, so the client's never travel on inside the block.
-_OWNED: Final = frozenset(
-    (
-        b"x-request-id",
-        b"traceparent",
-        b"x-forwarded-for",
-        b"x-forwarded-proto",
-        b"x-forwarded-host",
-        b"x-forwarded-port",
-        b"x-real-ip",
-        b"forwarded",
-        b"via",
-    )
-)
+# Fields that the gateway writes itself, or passes on for trusted proxies only (those and all that begin with
+# _FORWARDED), so the client's never travel on inside the block.
+_OWNED: Final = frozenset((b"x-request-id", b"traceparent", b"x-real-ip", b"forwarded", b"via"))
+_FORWARDED: Final = b"x-forwarded-"
 _PLAIN: Final = frozenset((b"host", b"content-length", b"expect"))  # understood, yet forwarded as they are
 _NOT_A_BLOCK: Final = b"\0"  # equals nothing that a client can have sent
 # RFC 9112 7: codings that exist, which the gateway does not take apart (501 rather than 400).
@@ -93,7 +83,7 @@ class RequestFields:
         self.upgrade = b""
         self.expect_continue = False
         self.te_trailers = False
-        self.owned: dict[bytes, list[bytes]] = {}  # the client's own values of fields in _OWNED, OWS stripped
+        self.owned: dict[bytes, list[bytes]] = {}  # the client's own values of such fields, OWS stripped
 
 
 class RequestHead:
@@ -184,9 +174,13 @@ def _read_special(fields: RequestFields, special: list[tuple[bytes, bytes]], low
         fields.upgrade = _protocols(_original(fields.block, lower, b"upgrade"))
     if b"te" in by_name:
         fields.te_trailers = any(b"trailers" in list_tokens(value) for value in by_name[b"te"])
-    fields.owned = {name: _original(fields.block, lower, name) for name in _OWNED if name in by_name}
+    fields.owned = {name: _original(fields.block, lower, name) for name in by_name if _is_owned(name)}
     if dropped:
         fields.forward = without(fields.block, dropped)
+
+
+def _is_owned(name: bytes) -> bool:
+    return name in _OWNED or (name.startswith(_FORWARDED) and b"_" not in name)
 
 
 def _set_host(fields: RequestFields, value: bytes, block: bytes, lower: bytes) -> None:

@@ -77,17 +77,37 @@ def parse_response_head(data: bytes, start: int, end: int) -> ResponseHead:
     lower = b"\n" + block.lower()
     special = _SPECIAL.findall(lower)
     if special:
-        if len(special) == 1 and special[0][0] == b"content-length":  # the usual response
-            head.content_length = content_length([special[0][1]], Reason.BAD_RESPONSE)
-        else:
+        if not _read_usual(head, special, lower):
             _read_special(head, special)
         if head.status < 205 and head.status != 200:
             _check_without_content(head)
     return head
 
 
+def _read_usual(head: ResponseHead, special: list[tuple[bytes, bytes]], lower: bytes) -> bool:
+    """Nearly every response says its length, and `keep-alive` or `close` at most. False: this one says more."""
+    if len(special) > 2:
+        return False
+    connection: bytes | None = None
+    length: bytes | None = None
+    for name, value in special:
+        if name == b"content-length" and length is None:
+            length = value
+        elif name == b"connection" and connection is None and (value == b"keep-alive" or value == b"close"):
+            connection = value
+        else:
+            return False
+    if length is not None:
+        head.content_length = content_length([length], Reason.BAD_RESPONSE)
+    if connection is not None:
+        head.close = connection == b"close"
+        start = lower.index(b"\nconnection:")  # `lower` has one byte more in front than the block
+        head.forward = head.forward[:start] + head.forward[lower.index(b"\n", start + 1) :]
+    return True
+
+
 def _check_without_content(head: ResponseHead) -> None:
-    """RFC 9110 8.6 and RFC 9112 6.1: 1xx and 204 have neither length nor coding. What follows would have two readings."""
+    """RFC 9110 8.6 and RFC 9112 6.1: 1xx and 204 have neither length nor coding; else what follows has two readings."""
     announced = head.chunked or head.content_length > 0
     if head.status == 204:
         head.close = head.close or announced  # what may follow the head is not taken for the next response
