@@ -5,21 +5,25 @@
 
 PYTHON ?= python3
 VENV ?= .venv
+FUZZ_SECONDS ?= 60
+BENCH_VENV ?= build/bench
 ARGS ?=
 
 BIN := $(VENV)/bin
 MADE := $(VENV)/.made
 RUN_READY := $(VENV)/.ready-run
 TEST_READY := $(VENV)/.ready-test
+FUZZ_READY := $(VENV)/.ready-fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench fuzz clean
 
 help:
 	@echo "make demo    run the gateway with three small backends of its own"
 	@echo "make test    every check and every test, against a real Consul"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make bench   compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
+	@echo "make fuzz    look for inputs that break the parsers and machines (FUZZ_SECONDS=60 for each of four targets)"
 	@echo "make clean   remove everything that these made"
 
 # Ctrl-C reaches gw itself, which drains and ends with 0.
@@ -31,13 +35,23 @@ test: $(TEST_READY)
 	@VENV=$(VENV) scripts/check
 	@scripts/get_consul.sh >/dev/null \
 		|| { echo "make test: scripts/get_consul.sh found no Consul; the suite needs one" >&2; exit 1; }
+	@VENV=$(VENV) scripts/test_compiled -q
 	@$(BIN)/python -P -m pytest $(ARGS)
 
 check: $(TEST_READY)
 	@VENV=$(VENV) scripts/check
 
-bench: $(RUN_READY)
-	$(BIN)/python -m benchmarks.load $(ARGS)
+# What `pip install .` gives, compiled, in an environment of its own.
+bench: $(RUN_READY) $(BENCH_VENV)/.made
+	$(BIN)/python -m benchmarks.load --gw gw=$(BENCH_VENV)/bin/gw $(ARGS)
+
+$(BENCH_VENV)/.made: pyproject.toml setup.py $(shell find cli discovery gateway healthcheck -name '*.py')
+	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/python -m pip install --quiet .
+	@touch $@
+
+fuzz: $(FUZZ_READY)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m fuzz $(ARGS)
 
 clean:
 	rm -rf $(VENV) .cache build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis \
@@ -59,3 +73,7 @@ $(RUN_READY): $(MADE) pyproject.toml
 $(TEST_READY): $(MADE) pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@ $(RUN_READY)
+
+$(FUZZ_READY): $(TEST_READY)
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	@touch $@

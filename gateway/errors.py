@@ -29,6 +29,9 @@ class Reason(Enum):
     """slug, status, side, retry, and the sentence a client reads (never an inside detail)."""
 
     MALFORMED_REQUEST = ("malformed_request", 400, Side.DOWN, Retry.NO, "The request is malformed.")
+    BAD_PROXY_HEADER = (
+        "bad_proxy_header", 400, Side.DOWN, Retry.NO, "The PROXY protocol header is missing or malformed.",
+    )  # fmt: skip
     BAD_HOST = ("bad_host", 400, Side.DOWN, Retry.NO, "The Host header field is missing, repeated or malformed.")
     AMBIGUOUS_LENGTH = ("ambiguous_length", 400, Side.DOWN, Retry.NO, "The length of the request body is ambiguous.")
     NO_ROUTE = ("no_route", 404, Side.DOWN, Retry.NO, "No route matches this request.")

@@ -139,6 +139,7 @@ class RunningGateway:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.wait_end()
+        sys.stdout.write("\n".join(["the gateway said:", *self.lines, ""]))  # seen when the test fails
 
     def request(
         self, method: str, target: str, *, body: bytes = b"", headers: Mapping[str, str] | None = None

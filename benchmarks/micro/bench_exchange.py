@@ -1,6 +1,6 @@
 """CPU of one whole exchange in the state machines, without sockets: where the Python time of a request goes.
 
-    python -m benchmarks.micro.bench_exchange [--profile]
+python -m benchmarks.micro.bench_exchange [--profile]
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ from gateway.worker.access_log import AccessLog
 REQUESTS: Final = 100_000
 GET: Final = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
 BROWSER: Final = (
-    b"GET /api/v1/users/42?x=1 HTTP/1.1\r\nHost: api.example.com:8080\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:120.0)"
+    b"GET /api/v1/users/42?x=1 HTTP/1.1\r\nHost: api.example.com:8080\r\n"
+    b"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:120.0)"
     b" Gecko/20100101 Firefox/120.0\r\nAccept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n"
-    b"Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\nCookie: session=abcdef0123456789; theme=dark\r\n"
+    b"Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br\r\n"
+    b"Cookie: session=abcdef0123456789; theme=dark\r\n"
     b"Cache-Control: no-cache\r\nConnection: keep-alive\r\n\r\n"
 )
 RESPONSE: Final = (
@@ -49,6 +51,9 @@ class FakeTransport:
     def close(self, *, linger: bool = False) -> None: ...
 
     def abort(self) -> None: ...
+
+    def has_moved(self) -> bool:
+        return True
 
 
 class FakeNetwork:
@@ -86,18 +91,37 @@ def report(level: str, event: str, **fields: object) -> None:
 
 def build() -> tuple[Context, FakeNetwork]:
     settings = WorkerSettings(
-        name="edge", server_header=True, trusted_proxies=(), header_bytes=65536, headers=100, body_bytes=0, header_timeout=10.0,
-        idle_timeout=75.0, connections=10000, access_log="/dev/null", access_format="json", drain_timeout=30.0, ready=True,
-    )  # fmt: skip
+        name="edge",
+        server_header=True,
+        trusted_proxies=(),
+        proxy_protocol=False,
+        header_bytes=65536,
+        headers=100,
+        body_bytes=0,
+        header_timeout=10.0,
+        idle_timeout=75.0,
+        connections=10000,
+        access_log="/dev/null",
+        access_format="json",
+        drain_timeout=30.0,
+        ready=True,
+    )
     ledger = Ledger.initialise(memory.attach(memory.create("bench", ledger_bytes(1)), writable=True), 1)
     instances = tuple(InstanceRecord(n, "127.0.0.1", 9000 + n, 1.0, True, Standby.ELIGIBLE) for n in range(3))
     service = ServiceRecord("demo", 1, "least_connections", "client_ip", 4.0, 0, 30.0, 5, 30.0, 50, instances)
     route = RouteRecord(1, "/*", "", (), "demo", False, 30.0, 0.0, 60.0, 3, ())
     log = AccessLog(report)
     ctx = Context(
-        settings=settings, table=compile_table([route]), words=ledger.words, row=0, codes=CodeSlots(ledger.words, 0), access=log,
-        trusts=lambda peer: False, report=report, rng=random.Random(1),  # noqa: S311
-    )  # fmt: skip
+        settings=settings,
+        table=compile_table([route]),
+        words=ledger.words,
+        row=0,
+        codes=CodeSlots(ledger.words, 0),
+        access=log,
+        trusts=lambda peer: False,
+        report=report,
+        rng=random.Random(1),
+    )
     log.bind(ctx)
     log.use_settings("/dev/null", "json")
     ctx.now, ctx.wall, ctx.date = time.monotonic(), time.time(), b"Mon, 23 Nov 2026 01:00:00 GMT"

@@ -42,6 +42,7 @@ class Loaded:
             name=self.gateway.name,
             server_header=self.gateway.server_header,
             trusted_proxies=self.gateway.trusted_proxies,
+            proxy_protocol=self.gateway.proxy_protocol,
             header_bytes=self.limits.header_bytes,
             headers=self.limits.headers,
             body_bytes=self.limits.body_bytes,

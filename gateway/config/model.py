@@ -110,15 +110,28 @@ class GatewayConfig(Section):
         default=30.0, ge=0, le=86400, description="How long requests in flight may take to finish on shutdown."
     )
     trusted_proxies: tuple[Network, ...] = Field(
-        default=(), strict=False, description="Peers whose `X-Forwarded-*` fields are believed."
+        default=(),
+        strict=False,
+        description="Peers whose `X-Forwarded-*` and `Forwarded` are believed and, once checked, continued.",
     )
     server_header: Flag = Field(default=True, description="Send `X-Gateway` on responses.")
+    proxy_protocol: Flag = Field(
+        default=False,
+        description="Every connection to `listen` begins with a PROXY protocol header (version 1 or 2), whose address "
+        "is the client's; without one it is closed. Only proxies may reach such a port: anybody else could make an "
+        "address up.",
+    )
 
 
 class LimitsConfig(Section):
     """What one client may ask for."""
 
-    header_bytes: Whole = Field(default=65536, ge=1024, le=1048576, description="Bytes of a request head; 431 past it.")
+    header_bytes: Whole = Field(
+        default=65536,
+        ge=1024,
+        le=1048576,
+        description="Bytes of a request head; 431 past it, 414 if its first line alone is.",
+    )
     headers: Whole = Field(default=100, ge=1, le=10000, description="Header fields of a request; 431 past it.")
     body_bytes: Whole = Field(
         default=0, ge=0, le=2**50, description="Bytes of a request body; 413 past it. 0: no limit."

@@ -11,7 +11,7 @@ import re
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
-from gateway.h1.grammar import CONTENT_LENGTH, FIELD_LINE_START, FIELD_LINES, TOKEN
+from gateway.h1.grammar import CONTENT_LENGTH_DIGITS, FIELD_LINE_START, FIELD_LINES, TOKEN
 
 # RFC 9110 7.6.1 and RFC 9112 appendix C.2.2: meant for one connection only, never forwarded. Credentials
 # for a proxy and its challenge are between the client and the proxy next to it (RFC 9110 11.7), which the
@@ -99,7 +99,7 @@ def content_length(values: list[bytes], reason: Reason) -> int:
     if len(values) != 1:
         raise GatewayError(reason, "Content-Length is repeated")
     value = values[0].rstrip(b" \t")
-    if CONTENT_LENGTH.fullmatch(value) is None:
+    if len(value) > CONTENT_LENGTH_DIGITS or not value.isdigit():
         raise GatewayError(reason, f"Content-Length is not a number: {value[:40]!r}")
     return int(value)
 

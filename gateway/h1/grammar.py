@@ -75,7 +75,7 @@ HOST: Final = re.compile(
 PROTOCOL: Final = re.compile(TCHAR + rb"++(?:/" + TCHAR + rb"++)?")
 
 # RFC 9110 8.6:  Content-Length = 1*DIGIT. At most 18 digits, so that it fits in 63 bits everywhere.
-CONTENT_LENGTH: Final = re.compile(rb"[0-9]{1,18}+")
+CONTENT_LENGTH_DIGITS: Final = 18  # bytes.isdigit() is the DIGIT of RFC 5234: ASCII alone, never empty
 
 # RFC 9112 7.1:  chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
 # At most 15 hex digits; leading zeros count. Extensions are understood only to be dropped; they must

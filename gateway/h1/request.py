@@ -85,6 +85,23 @@ class RequestFields:
         self.te_trailers = False
         self.owned: dict[bytes, list[bytes]] = {}  # the client's own values of such fields, OWS stripped
 
+    def copy(self) -> RequestFields:
+        """The same, to be changed apart."""
+        other = RequestFields(self.block)
+        other.forward = self.forward
+        other.host = self.host
+        other.host_field = self.host_field
+        other.content_length = self.content_length
+        other.chunked = self.chunked
+        other.close = self.close
+        other.keep_alive = self.keep_alive
+        other.connection_upgrade = self.connection_upgrade
+        other.upgrade = self.upgrade
+        other.expect_continue = self.expect_continue
+        other.te_trailers = self.te_trailers
+        other.owned = dict(self.owned)
+        return other
+
 
 class RequestHead:
     """One request's head. `target` is in origin form (`/path?query`), or `*`."""
@@ -263,9 +280,7 @@ def _other_form(method: bytes, target: bytes, minor: int, fields: RequestFields)
     if match is None:  # userinfo included: it is deprecated and a phisher's tool (RFC 9110 4.2.4)
         raise GatewayError(Reason.BAD_HOST, f"authority {authority[:80]!r} in the target")
     # RFC 9112 3.2.2: the target's authority replaces the Host field, whatever that says.
-    own = RequestFields(fields.block)
-    for slot in RequestFields.__slots__:
-        setattr(own, slot, getattr(fields, slot))
+    own = fields.copy()
     own.host = (match[1] or _ip_literal(match[2])).lower()
     own.host_field = authority
     own.forward = b"Host: " + authority + b"\r\n" + without(fields.forward, {b"host"})

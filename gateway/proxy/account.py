@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.balance.picker import LiveInstance
 from gateway.errors import Reason
 from gateway.h1.request import RequestHead
-from gateway.proxy import forward
+from gateway.proxy import provenance
 from gateway.proxy.service import LiveService
 from gateway.shm.layout import (
     DURATION_BOUNDS,
@@ -27,9 +27,9 @@ from gateway.shm.layout import (
     I_STATUS,
     I_TIMEOUT,
     NO_ROUTE_CELL,
+    ROUTE_WORDS,
     RT_DURATION,
     RT_DURATION_SUM_US,
-    route_word,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ _OUTCOMES: Final = {
     Reason.BAD_RESPONSE: I_BAD_RESPONSE,
 }
 _CONNECT: Final = frozenset((Reason.CONNECT_REFUSED, Reason.CONNECT_FAILED, Reason.CONNECT_TIMEOUT))
+_STATUSES: Final = 1000  # more than there are
 _FAILED_STATUS: Final = frozenset((502, 503, 504))
 
 
@@ -99,8 +100,12 @@ def refused(ctx: Context, status: int) -> None:
 def _count(ctx: Context, cell: int, status: int, seconds: float) -> None:
     words = ctx.words
     ctx.stats.requests += 1
-    words[ctx.codes.index(cell, status)] += 1
-    start = route_word(ctx.row, cell, 0)
+    key = cell * _STATUSES + status
+    word = ctx.count_words.get(key, 0)
+    if not word:
+        word = ctx.count_words[key] = ctx.codes.index(cell, status)
+    words[word] += 1
+    start = ctx.routes_start + cell * ROUTE_WORDS
     words[start + RT_DURATION + bisect_left(DURATION_BOUNDS, seconds)] += 1
     words[start + RT_DURATION_SUM_US] += int(seconds * 1e6)
 
@@ -119,7 +124,7 @@ def hash_key(hash_on: str, head: RequestHead, down: Downstream, ctx: Context) ->
             if key == wanted:
                 return value
         return b""
-    return forward.client_address(head, down, ctx)
+    return provenance.client_address(head, down, ctx.trusts)
 
 
 def _field(block: bytes, name: bytes) -> bytes:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.service import LiveService
 from gateway.proxy.transport import Network
 from gateway.routing.match import RouteTable
+from gateway.shm.layout import route_word
 from gateway.shm.ledger import CodeSlots
 from gateway.snapshot.model import WorkerSettings
+
+ID_DIGITS: Final = 48  # a trace id and a span id (W3C Trace Context: 16 and 8 bytes)
+_IDS: Final = 128  # drawn at a time
 
 if TYPE_CHECKING:
     from gateway.errors import Reason
@@ -43,6 +47,7 @@ class Stats:
     __slots__ = (
         "bytes_in",
         "bytes_out",
+        "closing",
         "connections",
         "connections_refused",
         "connections_total",
@@ -55,6 +60,7 @@ class Stats:
 
     def __init__(self) -> None:
         self.connections = 0
+        self.closing = 0  # connections that are over, but for a peer that has not taken the rest
         self.connections_total = 0
         self.connections_refused = 0
         self.in_flight = 0
@@ -72,20 +78,42 @@ class Trust(Protocol):
     def __call__(self, peer: str) -> bool: ...
 
 
+class Ids:
+    """Random hexadecimal ids, drawn many at a time: a large random number costs more to print than to draw."""
+
+    __slots__ = ("_at", "_pool", "_rng")
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._pool = b""
+        self._at = 0
+
+    def next(self) -> bytes:
+        """ID_DIGITS random hexadecimal digits."""
+        at = self._at
+        if at == len(self._pool):
+            self._pool = self._rng.randbytes(ID_DIGITS // 2 * _IDS).hex().encode()
+            at = 0
+        self._at = at + ID_DIGITS
+        return self._pool[at : at + ID_DIGITS]
+
+
 class Context:
     """Mutable, one per worker. Machines read it; the worker's loop and view write it."""
 
     __slots__ = (
         "access",
         "codes",
+        "count_words",
         "date",
         "deadlines",
         "draining",
         "gateway_field",
+        "ids",
         "network",
         "now",
         "report",
-        "rng",
+        "routes_start",
         "row",
         "services",
         "settings",
@@ -115,10 +143,12 @@ class Context:
         self.date = b""  # the same as an HTTP date (RFC 9110 5.6.7)
         self.words = words  # the whole ledger
         self.row = row
+        self.routes_start = route_word(row, 0, 0)
         self.codes = codes
+        self.count_words: dict[int, int] = {}  # by route cell and status, see `account`
         self.network: Network  # the loop, which needs the context first
         self.access = access
-        self.rng = rng
+        self.ids = Ids(rng)
         self.report = report
         self.deadlines = Deadlines()
         self.stats = Stats()

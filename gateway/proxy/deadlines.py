@@ -12,25 +12,38 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable
 from typing import Final
 
 TICK: Final = 0.05  # seconds
 NEVER: Final = math.inf
-_NOT_QUEUED: Final = 1 << 62
 
 
 class Timed:
     """Something with a deadline. Read `deadline` freely; set it through `Deadlines.arm`."""
 
-    __slots__ = ("deadline", "queued_tick")
+    __slots__ = ("deadline", "wakes_at")
 
     def __init__(self) -> None:
         self.deadline = NEVER  # monotonic seconds
-        self.queued_tick = _NOT_QUEUED
+        self.wakes_at = NEVER  # when its entry is looked at; NEVER: it has none
 
     def on_deadline(self, now: float) -> None:
         """The deadline has passed. It is NEVER again unless armed anew."""
         raise AssertionError("a machine with deadlines says what they mean")
+
+
+class Alarm(Timed):
+    """A deadline that calls a function, with the time it is."""
+
+    __slots__ = ("_ring",)
+
+    def __init__(self, ring: Callable[[float], None]) -> None:
+        super().__init__()
+        self._ring = ring
+
+    def on_deadline(self, now: float) -> None:
+        self._ring(now)
 
 
 class Deadlines:
@@ -45,34 +58,30 @@ class Deadlines:
     def arm(self, timed: Timed, at: float) -> None:
         """Let `timed.on_deadline` be called at `at`, instead of when it was to be called before."""
         timed.deadline = at
-        if at == NEVER:
-            return
-        tick = int(at / TICK) + 1
-        if tick < timed.queued_tick:
-            self._queue(timed, tick)
+        if at < timed.wakes_at:
+            self._queue(timed, at)
 
     def forget(self, timed: Timed) -> None:
         """Never call it again, and keep no reference to it."""
         timed.deadline = NEVER
-        if timed.queued_tick != _NOT_QUEUED:
-            bucket = self._buckets.get(timed.queued_tick)
-            if bucket is not None:
-                bucket.discard(timed)
-            timed.queued_tick = _NOT_QUEUED
+        if timed.wakes_at != NEVER:
+            self._leave(timed)
 
     def expire(self, now: float) -> None:
         """Call `on_deadline` of everything that is due."""
         tick_now = int(now / TICK)
         while self._ticks and self._ticks[0] <= tick_now:
-            bucket = self._buckets.pop(heapq.heappop(self._ticks))
-            while bucket:
-                timed = bucket.pop()
-                timed.queued_tick = _NOT_QUEUED
-                if timed.deadline <= now:
-                    timed.deadline = NEVER
-                    timed.on_deadline(now)
-                elif timed.deadline != NEVER:
-                    self._queue(timed, int(timed.deadline / TICK) + 1)
+            bucket = self._buckets[self._ticks[0]]  # stays until it is empty: a call that raises costs no other
+            if not bucket:
+                del self._buckets[heapq.heappop(self._ticks)]
+                continue
+            timed = bucket.pop()
+            timed.wakes_at = NEVER
+            if timed.deadline <= now:
+                timed.deadline = NEVER
+                timed.on_deadline(now)
+            elif timed.deadline != NEVER:
+                self._queue(timed, timed.deadline)
 
     def next_at(self) -> float:
         """When `expire` wants to be called next; NEVER when nothing is queued."""
@@ -82,12 +91,19 @@ class Deadlines:
             del self._buckets[heapq.heappop(self._ticks)]
         return NEVER
 
-    def _queue(self, timed: Timed, tick: int) -> None:
-        if timed.queued_tick != _NOT_QUEUED:
-            self._buckets[timed.queued_tick].discard(timed)
+    def _queue(self, timed: Timed, at: float) -> None:
+        if timed.wakes_at != NEVER:
+            self._leave(timed)
+        tick = int(at / TICK) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
             bucket = self._buckets[tick] = set()
             heapq.heappush(self._ticks, tick)
         bucket.add(timed)
-        timed.queued_tick = tick
+        timed.wakes_at = tick * TICK
+
+    def _leave(self, timed: Timed) -> None:
+        bucket = self._buckets.get(round(timed.wakes_at / TICK))
+        if bucket is not None:
+            bucket.discard(timed)
+        timed.wakes_at = NEVER

@@ -1,6 +1,6 @@
 """One connection from a client: heads in order, one exchange at a time, pipelined requests wait.
 
-    HEAD -> EXCHANGE -> HEAD ...          EXCHANGE -> TUNNEL
+    (PROXY_HEADER ->) HEAD -> EXCHANGE -> HEAD ...          EXCHANGE -> TUNNEL
     any state -> CLOSED
 
 While an exchange runs, what the client sends ahead is kept up to PIPELINE_BYTES; past it the
@@ -9,10 +9,12 @@ connection is not read until the exchange is over.
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError, Reason
+from gateway.h1.proxy_protocol import read_proxy_header
 from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head
 from gateway.proxy import account, forward, reply
 from gateway.proxy.deadlines import NEVER, Timed
@@ -24,12 +26,16 @@ if TYPE_CHECKING:
     from gateway.proxy.context import Context
 
 PIPELINE_BYTES: Final = 65536
+DRAIN_IDLE: Final = 0.5  # seconds that a connection may stay idle once the worker drains
+_SHORT_HEAD: Final = 2048  # bytes; up to here an unfinished head is looked at whenever there is more of it
+_EMPTY_LINES: Final = re.compile(rb"\A(?:\r\n)++")
 _OWN_PATHS: Final = frozenset((b"/health", b"/ready"))
 
 
 class DownstreamState(Enum):
     """Where a client's connection is in its life."""
 
+    PROXY_HEADER = "proxy_header"  # the proxy in front has to say first who the client is
     HEAD = "head"  # between requests, or a head is coming in
     EXCHANGE = "exchange"
     TUNNEL = "tunnel"
@@ -41,11 +47,13 @@ class Downstream(Timed):
 
     __slots__ = (
         "_buffer",
+        "_check_at",
         "_ctx",
         "_exchange",
         "_fields",
+        "_is_half_closed",
         "_is_parsing",
-        "is_half_closed",
+        "is_congested",
         "peer",
         "state",
         "static_for",
@@ -59,14 +67,16 @@ class Downstream(Timed):
         super().__init__()
         self._ctx = ctx
         self._buffer = b""
+        self._check_at = 0  # the size from which on an unfinished long head is looked at again
         self._exchange: Exchange | None = None
         self._fields: RequestFields | None = None
         self._is_parsing = False
         self.transport = transport
         self.peer = peer.encode()
         self.trusted = ctx.trusts(peer)
-        self.is_half_closed = False
-        self.state = DownstreamState.HEAD
+        self._is_half_closed = False
+        self.is_congested = False  # a write said so, and `on_drained` has not come yet
+        self.state = DownstreamState.PROXY_HEADER if ctx.settings.proxy_protocol else DownstreamState.HEAD
         # What `forward` keeps of the last request, for the next one with the same fields.
         self.static_for: RequestFields | None = None
         self.static_route: CompiledRoute | None = None
@@ -80,6 +90,11 @@ class Downstream(Timed):
         """Between requests, with nothing of the next one received."""
         return self.state is DownstreamState.HEAD and not self._buffer
 
+    @property
+    def is_last(self) -> bool:
+        """Is the request under way the last one? The client has ended its side, and nothing waits behind it."""
+        return self._is_half_closed and not self._buffer
+
     # --- what the connection delivers -----------------------------------------------------------
 
     def on_data(self, data: bytes) -> None:
@@ -92,6 +107,8 @@ class Downstream(Timed):
             return
         exchange = self._exchange
         if exchange is None:
+            if state is DownstreamState.PROXY_HEADER:
+                self._read_proxy_header(self._buffer + data)
             return
         if state is DownstreamState.TUNNEL:
             exchange.tunnel.on_client_data(data)
@@ -113,7 +130,7 @@ class Downstream(Timed):
         elif not exchange.request_done:
             exchange.on_client_gone()
         else:
-            self.is_half_closed = True
+            self._is_half_closed = True
             self.transport.pause()
 
     def on_lost(self, errno: int) -> None:
@@ -126,13 +143,18 @@ class Downstream(Timed):
             exchange.on_client_gone()
 
     def on_drained(self) -> None:
+        self.is_congested = False
         if self._exchange is not None:
             self._exchange.on_client_drained()
+        else:
+            self._next()
 
     def on_deadline(self, now: float) -> None:
-        if self.state is not DownstreamState.HEAD:
+        if self._exchange is not None:
             return
-        if self._buffer:
+        if self._buffer and self.state is DownstreamState.PROXY_HEADER:
+            self._turn_away(GatewayError(Reason.BAD_PROXY_HEADER, "the PROXY protocol header did not arrive in time"))
+        elif self._buffer and not self.is_congested:
             self._refuse(GatewayError(Reason.HEADER_TIMEOUT))
         else:
             self._end()
@@ -147,6 +169,7 @@ class Downstream(Timed):
     def begin_tunnel(self) -> bytes:
         """The connection carries bytes from now on. Returns what the client sent ahead."""
         self.state = DownstreamState.TUNNEL
+        self.transport.resume()
         early, self._buffer = self._buffer, b""
         return early
 
@@ -161,26 +184,31 @@ class Downstream(Timed):
         if aborted:
             self._end()
             self.transport.abort()
-        elif close or self.is_half_closed:
+        elif close or self.is_last:
             self._end()
-            self.transport.close(linger=not request_done)
+            self.transport.close(linger=not request_done or bool(self._buffer))
         else:
             self.state = DownstreamState.HEAD
-            ctx.deadlines.arm(self, ctx.now + ctx.settings.idle_timeout)
-            self.transport.resume()
-            if self._buffer and not self._is_parsing:
-                self._read_heads(self._buffer)
+            ctx.deadlines.arm(self, ctx.now + (DRAIN_IDLE if ctx.draining else ctx.settings.idle_timeout))
+            if self.is_congested:
+                self.transport.pause()  # nothing more is answered before the client has taken what is kept for it
+            elif not self._is_parsing:
+                self._next()
 
     def drain(self) -> None:
-        """The worker drains: leave now if idle, else with the response under way."""
-        if self.is_idle:
-            self._end()
-            self.transport.close()
+        """The worker drains: leave with the response under way, or with the next if it comes soon.
+
+        An idle connection is not closed at once: a request may be on its way, and would be lost.
+        """
+        if self.is_idle or self.state is DownstreamState.PROXY_HEADER:
+            self._ctx.deadlines.arm(self, min(self.deadline, self._ctx.now + DRAIN_IDLE))
 
     def crash(self) -> None:
         """A fault of the gateway's own in handling this connection."""
         exchange = self._exchange
         if exchange is not None:
+            self._buffer = b""  # the connection ends here: nothing that waits is begun
+            self._is_half_closed = True
             exchange.fail_internally()
         if self.state is not DownstreamState.CLOSED:
             self._end()
@@ -188,43 +216,80 @@ class Downstream(Timed):
 
     # --- inside -----------------------------------------------------------------------------------
 
+    def _next(self) -> None:
+        """Between requests: go on with what is there, or with reading more."""
+        if len(self._buffer) <= PIPELINE_BYTES:
+            self._is_half_closed = False  # that the client has ended is told again
+            self.transport.resume()
+        if self._buffer:
+            data, self._buffer = self._buffer, b""
+            self._read_heads(data)
+
+    def _read_proxy_header(self, data: bytes) -> None:
+        """The PROXY protocol's header: from then on its address is the peer's."""
+        try:
+            header = read_proxy_header(data)
+        except GatewayError as error:
+            self._turn_away(error)
+            return
+        if header is None:
+            self._buffer = data
+            return
+        if header.source:
+            self.peer = header.source.encode()
+            self.trusted = self._ctx.trusts(header.source)
+        self.state = DownstreamState.HEAD
+        self._buffer = b""
+        if len(data) > header.length:
+            self._read_heads(data[header.length :])
+
     def _read_heads(self, data: bytes) -> None:
         """Begin exchanges for all heads in `data`, in order; a loop, since short ones end at once."""
         ctx = self._ctx
         self._is_parsing = True
+        is_new = not self._buffer  # nothing of this head was there before
         self._buffer = b""
         while True:
             end = data.find(b"\r\n\r\n")
             try:
                 if end <= 0:
                     if data[:2] == b"\r\n":  # RFC 9112 2.2: an empty line before the request line is ignored
-                        data = data[2:]
+                        data = _EMPTY_LINES.sub(b"", data)
                         if data:
                             continue
-                    check_partial_head(data, ctx.settings.header_bytes)
-                    self._wait_for_head(data)
+                    size = len(data)
+                    limit = ctx.settings.header_bytes
+                    if is_new or size < _SHORT_HEAD or size >= self._check_at or size > limit:
+                        check_partial_head(data, limit)
+                        self._check_at = size + size // 4  # not with every byte: a long head in small pieces is an attack
+                    self._wait_for_head(data, is_new)
                     break
+                if data[:2] == b"\r\n":
+                    data = _EMPTY_LINES.sub(b"", data)
+                    continue
                 end += 4
                 if end > ctx.settings.header_bytes:
                     check_partial_head(data[:end], ctx.settings.header_bytes)
-                if data[:2] == b"\r\n":
-                    data = data[2:]
-                    continue
                 head = parse_request_head(data, end, ctx.settings.headers, self._fields)
             except GatewayError as error:
                 self._refuse(error)
                 break
             self._fields = head.fields
             self._begin(head, data[end:] if len(data) > end else b"")
-            if self.state is not DownstreamState.HEAD or not self._buffer:
+            if self.state is not DownstreamState.HEAD or self.is_congested or not self._buffer:
                 break
             data, self._buffer = self._buffer, b""
+            is_new = True
         self._is_parsing = False
+        if self.state is DownstreamState.HEAD and not self.is_congested:
+            self.transport.resume()  # paused if much was sent ahead
 
-    def _wait_for_head(self, data: bytes) -> None:
+    def _wait_for_head(self, data: bytes, is_new: bool) -> None:
+        """Keep the beginning of a head. Its time counts from its first byte; that of an empty line buys none."""
         ctx = self._ctx
-        if data and not self._buffer and self.deadline > ctx.now + ctx.settings.header_timeout:
-            ctx.deadlines.arm(self, ctx.now + ctx.settings.header_timeout)
+        end = ctx.now + ctx.settings.header_timeout
+        if data and (self.deadline > end or (is_new and data != b"\r")):
+            ctx.deadlines.arm(self, end)
         self._buffer = data
 
     def _begin(self, head: RequestHead, rest: bytes) -> None:
@@ -241,6 +306,7 @@ class Downstream(Timed):
                 self._buffer = rest
                 exchange.start(b"")
             else:
+                self.transport.resume()  # paused if much was sent ahead; the body is wanted now
                 exchange.start(rest)
         elif isinstance(route, MethodNotAllowed):
             self._answer(Reason.METHOD_NOT_ALLOWED, head, rest, allow=route.allow)
@@ -255,27 +321,26 @@ class Downstream(Timed):
         if head.path == b"/ready" and (ctx.draining or not ctx.settings.ready):
             status, answer = 503, {"status": "draining" if ctx.draining else "not ready"}
         close = not self._may_go_on(head)
-        self.transport.write(
-            reply.own(status, dict(answer), ctx, request_id, head_only=head.method == b"HEAD", close=close)
-        )
-        self._after_answer(status, rest, close=close)
+        response = reply.own(status, dict(answer), ctx, request_id, head_only=head.method == b"HEAD", close=close)
+        self._after_answer(response, status, rest, close=close)
 
     def _answer(self, reason: Reason, head: RequestHead, rest: bytes, allow: bytes = b"") -> None:
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
         close = not self._may_go_on(head)
         head_only = head.method == b"HEAD"
-        self.transport.write(reply.problem(reason, ctx, request_id, head_only=head_only, close=close, allow=allow))
+        response = reply.problem(reason, ctx, request_id, head_only=head_only, close=close, allow=allow)
         if ctx.access.enabled:
             ctx.access.record_refusal(self, head, request_id, reason, "")
-        self._after_answer(reason.status, rest, close=close)
+        self._after_answer(response, reason.status, rest, close=close)
 
     def _may_go_on(self, head: RequestHead) -> bool:
         """May the connection be kept after an answer that did not wait for the body?"""
         has_body = head.fields.chunked or head.fields.content_length > 0
-        return head.keep_alive and not has_body and not self._ctx.draining
+        return head.keep_alive and head.minor == 1 and not has_body and not self._ctx.draining
 
-    def _after_answer(self, status: int, rest: bytes, *, close: bool) -> None:
+    def _after_answer(self, response: bytes, status: int, rest: bytes, *, close: bool) -> None:
+        is_congested = not self.transport.write(response)
         account.refused(self._ctx, status)
         if close:
             self._end()
@@ -283,17 +348,29 @@ class Downstream(Timed):
         else:
             self._buffer = rest
             self._ctx.deadlines.arm(self, self._ctx.now + self._ctx.settings.idle_timeout)
+            if is_congested:
+                self.is_congested = True
+                self.transport.pause()
 
     def _refuse(self, error: GatewayError) -> None:
         """Answer what could not be understood, and close: nothing after it has a certain meaning."""
         ctx = self._ctx
-        request_id = b"%032x" % ctx.rng.getrandbits(128)
+        request_id = ctx.ids.next()[:32]
         self.transport.write(reply.problem(error.reason, ctx, request_id, head_only=False, close=True))
         if ctx.access.enabled:
             ctx.access.record_refusal(self, None, request_id, error.reason, error.detail)
         account.refused(ctx, error.reason.status)
         self._end()
         self.transport.close(linger=True)
+
+    def _turn_away(self, error: GatewayError) -> None:
+        """Close without a word: whoever is there has not begun to speak HTTP."""
+        ctx = self._ctx
+        if ctx.access.enabled:
+            ctx.access.record_refusal(self, None, ctx.ids.next()[:32], error.reason, error.detail)
+        account.refused(ctx, error.reason.status)
+        self._end()
+        self.transport.close()
 
     def _end(self) -> None:
         if self.state is not DownstreamState.CLOSED:

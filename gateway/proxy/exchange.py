@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import chunked_piece
 from gateway.h1.request import RequestHead
 from gateway.h1.response import ResponseHead
-from gateway.proxy import account, forward, reply
+from gateway.proxy import account, forward, patience, reply
 from gateway.proxy.budget import RetryTurn
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import may_repeat
@@ -35,16 +35,16 @@ class Exchange:
     """See the module. Attributes without underscore are read by the access log."""
 
     __slots__ = (
-        "_attempt_started", "_body", "_chunked_down", "_close", "_ctx", "_deadline", "_flowing", "_head_bytes",
-        "_key", "_tried", "_turn", "_up", "attempts", "bytes_out", "detail", "down", "head", "instance", "method",
-        "reason", "request_done", "request_id", "response_started", "route", "service", "started", "status", "trace",
-        "tunnel", "upstream_seconds",
+        "_attempt_started", "_body", "_chunked_down", "_close", "_flowing", "_head_bytes", "_key", "_tried",
+        "_turn", "_was_stale", "attempts", "bytes_out", "ctx", "deadline", "detail", "down", "head",
+        "instance", "method", "reason", "request_done", "request_id", "response_started", "route", "service",
+        "started", "status", "trace", "tunnel", "up", "upstream_seconds",
     )  # fmt: skip
 
     def __init__(
         self, down: Downstream, head: RequestHead, route: CompiledRoute, service: LiveService, ctx: Context
     ) -> None:
-        self._ctx = ctx
+        self.ctx = ctx
         self.down = down
         self.head = head
         self.method = head.method
@@ -63,12 +63,13 @@ class Exchange:
         self.tunnel: Tunnel
         self._body: RequestBody | None = None
         self.request_done = not head.fields.chunked and head.fields.content_length <= 0
-        self._deadline = ctx.now + route.timeout
+        self.deadline = ctx.now + route.timeout
         self._head_bytes = b""
         self._flowing = False  # head and kept body are on their way: body pieces go straight to the upstream
         self._tried = _NO_INSTANCES
+        self._was_stale = False
         self._turn: RetryTurn | None = None  # of the service's retry budget
-        self._up: Upstream | None = None
+        self.up: Upstream | None = None
         self._attempt_started = 0.0
         self._chunked_down = False
         self._close = False
@@ -76,14 +77,14 @@ class Exchange:
 
     def start(self, body: bytes) -> None:
         """Begin; `body` is what came behind the head."""
-        ctx = self._ctx
+        ctx = self.ctx
         ctx.stats.in_flight += 1
         self.service.in_flight += 1
         if not self.request_done:
             try:
                 self._body = RequestBody(self.head.fields, ctx.settings.body_bytes)
             except GatewayError as error:
-                self._fail(error.reason, error.detail)
+                self.fail(error.reason, error.detail)
                 return
         if self.service.picker.needs_key:
             self._key = account.hash_key(self.service.record.hash_on, self.head, self.down, ctx)
@@ -108,21 +109,23 @@ class Exchange:
         try:
             out = body.feed(data)
         except GatewayError as error:
-            self._fail(error.reason, error.detail)
+            self.fail(error.reason, error.detail)
             return
         if body.is_done:
             self.request_done = True
+            self.deadline = self.ctx.now + self.route.timeout  # counts from the end of the request
             self.down.on_body_end(body.rest)
         if not self._flowing:
             if body.is_long:
                 self.down.transport.pause()
             return
         body.forget_if_long()
-        up = self._up
+        up = self.up
         assert up is not None
         if out and not up.transport.write(out):
+            up.is_congested = True
             self.down.transport.pause()
-        self._arm_request(up)
+        patience.await_response(self, up)
 
     def on_client_gone(self) -> None:
         """The client's connection failed, or it sent EOF before the end of its request."""
@@ -130,54 +133,55 @@ class Exchange:
             return
         if not self.status:
             self.reason, self.status = Reason.CLIENT_CLOSED, Reason.CLIENT_CLOSED.status
-        self._drop_attempt(Reason.CLIENT_CLOSED)
+        self.drop_attempt(Reason.CLIENT_CLOSED)
         self._finish(close=True, aborted=True)
 
     def on_client_drained(self) -> None:
         """The client has taken what was kept for it."""
-        up = self._up
+        up = self.up
         if up is None:
             return
         if up.state is UpstreamState.TUNNEL:
             self.tunnel.on_client_drained()
-            return
-        self._arm_stream(up)
-        up.transport.resume()
+        elif up.state is UpstreamState.BODY:
+            patience.await_bytes(self, up)
+            up.transport.resume()
 
     def _attempt(self) -> None:
-        ctx = self._ctx
+        ctx = self.ctx
         service = self.service
         instance = service.picker.pick(ctx.now, self._key, self._tried)
         if instance is None and self._tried:  # every other one was tried: any is better than none
             instance = service.picker.pick(ctx.now, self._key, _NO_INSTANCES)
         if instance is None:
             if service.has_eligible:
-                self._fail(Reason.OVERLOADED, "every instance is at max_in_flight")
+                self.fail(Reason.OVERLOADED, "every instance is at max_in_flight")
             else:
-                self._fail(Reason.NO_HEALTHY_INSTANCE, f"service {service.name} has no eligible instance")
+                self.fail(Reason.NO_HEALTHY_INSTANCE, f"service {service.name} has no eligible instance")
             return
         self.instance = instance
         self.attempts += 1
         self._attempt_started = ctx.now
         account.begin_attempt(ctx.words, instance)
-        up = take_idle(instance, ctx)
+        up = take_idle(instance, ctx) if not self._was_stale else None
         if up is not None:
             up.reuse(self)
-            self._up = up
+            self.up = up
             self._send_request(up)
             return
         up = Upstream(ctx, instance, service.record.keepalive_idle)
-        self._up = up
+        self.up = up
         self._flowing = False
         try:
-            up.open(self, min(service.record.connect_timeout, self._deadline - ctx.now))
+            seconds = min(service.record.connect_timeout, self.deadline - ctx.now)
+            up.open(self, min(seconds, self.route.per_try_timeout or seconds))
         except OSError as error:
-            self._up = None
+            self.up = None
             self.on_attempt_failed(Reason.CONNECT_FAILED, str(error), stale=False)
 
     def on_connected(self) -> None:
         """The upstream connection is open."""
-        up = self._up
+        up = self.up
         assert up is not None
         self._send_request(up)
 
@@ -187,55 +191,27 @@ class Exchange:
         if body is None:
             up.transport.write(self._head_bytes)
         else:
-            congested = not up.transport.write(body.behind(self._head_bytes))
+            up.is_congested = not up.transport.write(body.behind(self._head_bytes))
             body.forget_if_long()
-            if not congested:
+            if not up.is_congested:
                 self.down.transport.resume()
-        self._arm_request(up)
-
-    def _arm_request(self, up: Upstream) -> None:
-        """The deadline while the head of the response is awaited."""
-        ctx = self._ctx
-        if not self.request_done:  # an upload may take as long as it flows; the route's timeout counts from its end
-            self._deadline = ctx.now + self.route.timeout
-            self._arm_stream(up)
-            return
-        at = self._deadline
-        per_try = self.route.per_try_timeout
-        if per_try:
-            at = min(at, ctx.now + per_try)
-        ctx.deadlines.arm(up, at)
-
-    def _arm_stream(self, up: Upstream) -> None:
-        self._ctx.deadlines.arm(up, self._ctx.now + self.route.stream_idle_timeout)
+        patience.await_response(self, up)
 
     def on_upstream_drained(self) -> None:
         """The instance has taken what was kept for it."""
-        up = self._up
+        up = self.up
         if up is None:
             return
         if up.state is UpstreamState.TUNNEL:
             self.tunnel.on_upstream_drained()
             return
-        self._arm_request(up)
+        self.deadline = max(self.deadline, self.ctx.now + self.route.timeout)  # it has the request's body only now
+        patience.await_response(self, up)
         self.down.transport.resume()
 
     def on_timeout(self) -> None:
-        """The upstream connection's deadline passed in whatever phase it is in."""
-        up = self._up
-        assert up is not None
-        if up.state is UpstreamState.TUNNEL:
-            self.reason = Reason.STREAM_IDLE_TIMEOUT
-            self.end_tunnel()
-        elif up.state is UpstreamState.BODY:
-            up.close()
-            self.on_attempt_failed(Reason.STREAM_IDLE_TIMEOUT, "no byte in stream_idle_timeout", stale=False)
-        elif not self.request_done:
-            self._drop_attempt(Reason.BODY_TIMEOUT)
-            self._fail(Reason.BODY_TIMEOUT, "the request body stalled")
-        else:
-            up.close()
-            self.on_attempt_failed(Reason.RESPONSE_TIMEOUT, "no response head in time", stale=False)
+        """The upstream connection's deadline passed, in whatever phase it is in."""
+        patience.on_timeout(self)
 
     def on_attempt_failed(self, reason: Reason, detail: str, *, stale: bool) -> None:
         """The attempt is over without a whole response; the upstream connection is closed already.
@@ -243,43 +219,45 @@ class Exchange:
         stale: a reused connection died before a byte of a response, as happens when an instance closes
         it at its own idle timeout. That says nothing of the instance.
         """
-        ctx = self._ctx
+        ctx = self.ctx
         instance = self.instance
         assert instance is not None
-        self._up = None
+        self.up = None
         self._flowing = False
         account.end_attempt(ctx, self.service, instance, reason, stale=stale)
         self.detail = f"{instance.address}: {detail}"
         if self.response_started:
-            self._fail(reason if reason is Reason.STREAM_IDLE_TIMEOUT else Reason.RESPONSE_TRUNCATED, self.detail)
+            self.fail(reason if reason is Reason.STREAM_IDLE_TIMEOUT else Reason.RESPONSE_TRUNCATED, self.detail)
             return
-        if not stale:
+        if stale:
+            self._was_stale = True  # the others in the pool are likely to be: a new connection next
+        else:
             self._tried = (*self._tried, instance)
         tries_left = len(self._tried) <= self.route.retry_count and self.attempts <= 2 * self.route.retry_count + 1
         if (
             tries_left
-            and ctx.now < self._deadline
+            and ctx.now < self.deadline
             and may_repeat(reason, self.method, replayable=self._body is None or self._body.is_replayable)
         ):
             self.reason = reason  # in case the retry's turn does not come
             if self._turn is None:
-                self._turn = self.service.retries.ask(self, self.service.in_flight, ctx.now, self._deadline)
+                self._turn = self.service.retries.ask(self, self.service.in_flight, ctx.now, self.deadline)
             if self._turn.is_granted:
                 self.on_retry_granted()
         else:
-            self._fail(reason, self.detail)
+            self.fail(reason, self.detail)
 
     def on_retry_granted(self) -> None:
         """The retry budget has room for another attempt."""
         self.reason = None
-        self._ctx.stats.retries += 1
+        self.ctx.stats.retries += 1
         self._attempt()
 
     def on_retry_refused(self) -> None:
         """It had none in time: the failure stands."""
         self._turn = None
         assert self.reason is not None
-        self._fail(self.reason, self.detail)
+        self.fail(self.reason, self.detail)
 
     # --- response -------------------------------------------------------------------------------
 
@@ -290,12 +268,12 @@ class Exchange:
 
     def on_response(self, head: ResponseHead, body: bytes, done: bool, trailers: bytes = b"") -> None:
         """The final response's head, with the first of its body. When done, the upstream is released already."""
-        ctx = self._ctx
+        ctx = self.ctx
         request = self.head
         self.status = head.status
         self.response_started = True
         self.upstream_seconds = ctx.now - self._attempt_started
-        close = not request.keep_alive or ctx.draining or not self.request_done or self.down.is_half_closed
+        close = not request.keep_alive or ctx.draining or not self.request_done or self.down.is_last
         if head.content_length < 0 and head.has_body(self.method):
             if request.minor == 1:
                 self._chunked_down = True
@@ -325,15 +303,17 @@ class Exchange:
     def _go_on(self, done: bool, is_congested: bool) -> None:
         """After a part of the response was written."""
         instance = self.instance
+        if is_congested:
+            self.down.is_congested = True
         if done:
             assert instance is not None
-            self._up = None
-            account.end_response(self._ctx, self.service, instance, self.status, self.upstream_seconds)
+            self.up = None
+            account.end_response(self.ctx, self.service, instance, self.status, self.upstream_seconds)
             self._finish(close=self._close)
             return
-        up = self._up
+        up = self.up
         if up is not None:
-            self._arm_stream(up)
+            patience.await_bytes(self, up)
             if is_congested:
                 up.transport.pause()
 
@@ -341,17 +321,17 @@ class Exchange:
 
     def on_switching(self, head: ResponseHead, rest: bytes) -> None:
         """101: both connections become a tunnel."""
-        up = self._up
+        up = self.up
         assert up is not None
         self.status = 101
         self.response_started = True
-        self.upstream_seconds = self._ctx.now - self._attempt_started
-        self.tunnel = Tunnel(self, self.down, up, self._ctx, self.route.stream_idle_timeout)
-        self.tunnel.begin(forward.switching_head(head, self._ctx, self.request_id), rest)
+        self.upstream_seconds = self.ctx.now - self._attempt_started
+        self.tunnel = Tunnel(self, self.down, up, self.ctx, self.route.stream_idle_timeout)
+        self.tunnel.begin(forward.switching_head(head, self.ctx, self.request_id), rest)
 
     def end_tunnel(self) -> None:
         """One side has ended: pass on what is kept, then close both."""
-        up = self._up
+        up = self.up
         if up is not None:
             up.close()
             self._close = True
@@ -361,36 +341,40 @@ class Exchange:
 
     def fail_internally(self) -> None:
         """A fault of the gateway's own: answered with 500 if that is still possible."""
-        self._drop_attempt(Reason.INTERNAL)
-        self._fail(Reason.INTERNAL, self.detail)
+        self.drop_attempt(Reason.INTERNAL)
+        self.fail(Reason.INTERNAL, self.detail)
 
-    def _fail(self, reason: Reason, detail: str) -> None:
+    def fail(self, reason: Reason, detail: str) -> None:
+        """Give up: answer with the reason's status, or abort the message if its head is out."""
         self.reason = reason
         self.detail = detail
-        if self._up is not None:
-            self._drop_attempt(reason)
+        if self.up is not None:
+            self.drop_attempt(reason)
         if self.response_started:
             self._finish(close=True, aborted=True)
             return
         self.status = reason.status
-        close = not self.head.keep_alive or not self.request_done or self._ctx.draining or self.down.is_half_closed
-        self.down.transport.write(
-            reply.problem(reason, self._ctx, self.request_id, head_only=self.method == b"HEAD", close=close)
-        )
+        head = self.head
+        may_go_on = head.keep_alive and head.minor == 1 and self.request_done
+        close = not may_go_on or self.ctx.draining or self.down.is_last
+        if not self.down.transport.write(
+            reply.problem(reason, self.ctx, self.request_id, head_only=self.method == b"HEAD", close=close)
+        ):
+            self.down.is_congested = True
         self._finish(close=close)
 
-    def _drop_attempt(self, reason: Reason) -> None:
+    def drop_attempt(self, reason: Reason) -> None:
         """End an attempt under way for a reason that is not the instance's."""
-        up, self._up = self._up, None
+        up, self.up = self.up, None
         if up is None:
             return
         self._flowing = False
         up.close()
         if self.instance is not None:
-            account.end_attempt(self._ctx, self.service, self.instance, reason, stale=True)
+            account.end_attempt(self.ctx, self.service, self.instance, reason, stale=True)
 
     def _finish(self, *, close: bool, aborted: bool = False) -> None:
-        ctx = self._ctx
+        ctx = self.ctx
         ctx.stats.in_flight -= 1
         self.service.in_flight -= 1
         turn, self._turn = self._turn, None

@@ -8,13 +8,13 @@ from gateway.h1.fields import without
 from gateway.h1.grammar import SANE_REQUEST_ID, TRACEPARENT
 from gateway.h1.request import RequestHead
 from gateway.h1.response import ResponseHead
+from gateway.proxy import provenance
 from gateway.routing.compiled import CompiledRoute
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
     from gateway.proxy.downstream import Downstream
 
-_TRACE_BITS: Final = 128 + 64
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _CLOSE: Final = b"Connection: close\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
@@ -26,8 +26,8 @@ def identify(head: RequestHead, ctx: Context) -> tuple[bytes, bytes]:
     A sane X-Request-ID of the client's is kept. A trace that begins here shares its id with the request,
     so that either finds the other.
     """
-    bits = b"%048x" % ctx.rng.getrandbits(_TRACE_BITS)
-    trace, span = bits[:32], bits[32:]
+    digits = ctx.ids.next()
+    trace, span = digits[:32], digits[32:]
     owned = head.fields.owned
     if not owned:
         return trace, b"00-%b-%b-01" % (trace, span)
@@ -38,17 +38,6 @@ def identify(head: RequestHead, ctx: Context) -> tuple[bytes, bytes]:
     if parent is None:
         return request_id, b"00-%b-%b-01" % (trace, span)
     return request_id, b"00-%b-%b-%b" % (parent[1], span, parent[3])
-
-
-def client_address(head: RequestHead, down: Downstream, ctx: Context) -> bytes:
-    """The client's IP address: the peer's, or what trusted proxies in front say, read from the right."""
-    if not down.trusted:
-        return down.peer
-    hops = [hop.strip() for value in head.fields.owned.get(b"x-forwarded-for", ()) for hop in value.split(b",")]
-    for hop in reversed(hops):
-        if not ctx.trusts(hop.decode("latin-1")):
-            return hop
-    return hops[0] if hops else down.peer
 
 
 def request_head(
@@ -79,16 +68,7 @@ def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ct
     block = fields.forward
     if route.header_names:
         block = without(block, route.header_names)  # the route's value, not one that the client made up
-    forwarded_for, proto, host = down.peer, b"http", fields.host_field
-    if down.trusted:
-        owned = fields.owned
-        hops = [value for value in owned.get(b"x-forwarded-for", ()) if value]
-        forwarded_for = b", ".join((*hops, down.peer))
-        proto = owned.get(b"x-forwarded-proto", (proto,))[0]
-        host = owned.get(b"x-forwarded-host", (host,))[0]
-    parts = [block, b"X-Forwarded-For: ", forwarded_for, b"\r\nX-Forwarded-Proto: ", proto, b"\r\n"]
-    if host:
-        parts += (b"X-Forwarded-Host: ", host, b"\r\n")
+    parts = [block, provenance.fields(head, down)]
     if not fields.host_field:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2)
         parts.append(b"Host: \r\n")
     via = b", ".join(fields.owned.get(b"via", ()))
@@ -104,9 +84,8 @@ def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ct
 
 
 def is_upgrade(head: RequestHead) -> bool:
-    """Does the request ask for an upgrade that is passed on? h2c is not: it would tunnel past every rule."""
-    upgrade = head.fields.upgrade
-    return bool(upgrade) and head.minor == 1 and not upgrade.lower().startswith((b"h2c", b"http/2"))
+    """Does the request ask for an upgrade that is passed on? (`request` has left out HTTP/2.)"""
+    return bool(head.fields.upgrade) and head.minor == 1
 
 
 def response_head(

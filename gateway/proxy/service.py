@@ -85,12 +85,19 @@ class LiveService:
         for item in record.instances:
             instance = old.pop(item.address, None)
             if instance is None or instance.cell != item.cell:
-                if instance is not None:
+                if instance is not None:  # it went and came back between two snapshots
+                    instance.eligible = False
                     to_close += _take_idle(instance)
+                    self._forget_ejection(instance)
                 instance = LiveInstance(self.name, item.host, item.port, item.cell, self._row, self._rows)
             instance.weight = item.weight
             instance.eligible = item.eligible
             self.instances[item.address] = instance
+            if item.standby is Standby.UNHEALTHY:
+                # The probes took it out as well. When they let it back they have seen more than an ejection knows.
+                self._forget_ejection(instance)
+                instance.ejected_until = 0.0
+                instance.consecutive_failures = 0
             if item.eligible:
                 eligible.append(instance)
             else:
@@ -111,6 +118,8 @@ class LiveService:
             instance.eligible = False
             to_close += _take_idle(instance)
             self._forget_ejection(instance)
+        self._eligible = ()
+        self._rebuild()  # an exchange under way that wants another attempt finds nobody
         return to_close
 
     @property

@@ -15,6 +15,10 @@ class Transport(Protocol):
         """Send, or keep what cannot be sent now. False: congested, stop producing until `on_drained`."""
         ...
 
+    def has_moved(self) -> bool:
+        """Has the peer taken any of what is kept for it, since the last call or the last `write`?"""
+        ...
+
     def pause(self) -> None:
         """Stop delivering `on_data`. Idempotent."""
         ...
@@ -42,7 +46,7 @@ class Machine(Protocol):
     def on_data(self, data: bytes) -> None: ...
 
     def on_eof(self) -> None:
-        """The peer sends no more."""
+        """The peer sends no more. Told again when reading resumes, until the connection is closed."""
         ...
 
     def on_drained(self) -> None:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.balance.picker import LiveInstance
 from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import BodyReader, ChunkedReader, CloseReader, LengthReader
-from gateway.h1.grammar import BARE_LF
-from gateway.h1.response import ResponseHead, parse_response_head
+from gateway.h1.response import ResponseHead, check_partial_response_head, parse_response_head
 from gateway.proxy.deadlines import Timed
 from gateway.proxy.forward import is_upgrade
 from gateway.proxy.transport import Transport
@@ -53,6 +52,7 @@ class Upstream(Timed):
         "_reader",
         "exchange",
         "instance",
+        "is_congested",
         "reused",
         "state",
         "transport",
@@ -69,6 +69,7 @@ class Upstream(Timed):
         self.instance = instance
         self.exchange: Exchange | None = None
         self.reused = False
+        self.is_congested = False  # a write said so, and `on_drained` has not come yet
         self.state = UpstreamState.CONNECTING
         self.transport: Transport
 
@@ -141,6 +142,7 @@ class Upstream(Timed):
         self._on_gone(_errno.errorcode.get(errno, str(errno)))
 
     def on_drained(self) -> None:
+        self.is_congested = False
         if self.exchange is not None:
             self.exchange.on_upstream_drained()
 
@@ -188,10 +190,10 @@ class Upstream(Timed):
                 return
 
     def _keep_partial_head(self, data: bytes) -> None:
-        if len(data) > HEAD_BYTES:
-            self._fail(Reason.BAD_RESPONSE, "the response head is too large")
-        elif BARE_LF.search(data) is not None:
-            self._fail(Reason.BAD_RESPONSE, "bare LF in the response head")
+        try:
+            check_partial_response_head(data, HEAD_BYTES)
+        except GatewayError as error:
+            self._fail(error.reason, error.detail)
         else:
             self._buffer = data
 
@@ -201,7 +203,8 @@ class Upstream(Timed):
         assert exchange is not None
         self._interim += 1
         if head.status == 101:
-            if is_upgrade(exchange.head) and head.upgrade and not head.chunked and head.content_length <= 0:
+            may_switch = exchange.request_done and is_upgrade(exchange.head)  # RFC 9110 7.8: not within a request
+            if may_switch and head.upgrade and not head.chunked and head.content_length <= 0:
                 exchange.on_switching(head, rest)
             else:
                 self._fail(Reason.BAD_RESPONSE, "101 without an upgrade")

@@ -31,7 +31,7 @@ from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
 
 MAGIC: Final = b"gwsn"
-CODEC_VERSION: Final = 1
+CODEC_VERSION: Final = 2
 
 _HEADER: Final = Struct("<4sHxxIIQQ")  # magic, codec version, parts, bytes of names, generation, accepted_ns
 _PART: Final = Struct("<B7xQQQ")  # kind, version, offset, length
@@ -52,7 +52,7 @@ _REAL: Final = frozenset({int, float})
 _FLAG: Final = frozenset({bool})
 _LIST: Final = frozenset({list})
 _SETTINGS_TYPES: Final = (
-    _TEXT, _FLAG, _LIST, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _REAL, _FLAG,
+    _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _REAL, _FLAG,
 )  # fmt: skip
 _ROUTE_TYPES: Final = (_WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST)
 _SERVICE_TYPES: Final = (_TEXT, _TEXT, _REAL, _WHOLE, _REAL, _WHOLE, _REAL, _WHOLE, _LIST)
@@ -128,8 +128,8 @@ def _to_json(values: list[object]) -> bytes:
 def _write_settings(s: WorkerSettings) -> bytes:
     return _to_json(
         [
-            s.name, s.server_header, s.trusted_proxies, s.header_bytes, s.headers, s.body_bytes, s.header_timeout,
-            s.idle_timeout, s.connections, s.access_log, s.access_format, s.drain_timeout, s.ready,
+            s.name, s.server_header, s.trusted_proxies, s.proxy_protocol, s.header_bytes, s.headers, s.body_bytes,
+            s.header_timeout, s.idle_timeout, s.connections, s.access_log, s.access_format, s.drain_timeout, s.ready,
         ]
     )  # fmt: skip
 

@@ -91,6 +91,7 @@ class WorkerSettings:
     name: str
     server_header: bool
     trusted_proxies: tuple[str, ...]  # CIDRs
+    proxy_protocol: bool  # client connections begin with a PROXY protocol header
     header_bytes: int
     headers: int
     body_bytes: int

@@ -16,6 +16,8 @@ from gateway.worker.loop import Loop
 from gateway.worker.wire import Wire
 
 _PER_EVENT: Final = 64  # then the connections that are there already get their turn
+_QUEUE: Final = 4096  # what Linux lets wait in a listening socket's queue (net.core.somaxconn) unless told otherwise
+_UNREAD: Final = 65536  # bytes of a request on a connection that is turned away
 _BACK_OFF: Final = 0.1  # seconds without accepting when descriptors or memory run out
 _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
@@ -38,7 +40,10 @@ class Listener(Timed):
 
     def on_event(self, mask: int) -> None:
         """Connections wait in the queue."""
-        for _ in range(_PER_EVENT):
+        self._accept(_PER_EVENT)
+
+    def _accept(self, most: int) -> None:
+        for _ in range(most):
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
@@ -57,13 +62,13 @@ class Listener(Timed):
 
     def close(self) -> None:
         """Take what is queued, then accept no more."""
-        self.on_event(select.EPOLLIN)
+        self._accept(_QUEUE)
         self._ctx.deadlines.forget(self)
         self._loop.discard(self, self._sock)
 
     def _admit(self, sock: socket.socket, peer: str) -> None:
         ctx = self._ctx
-        if ctx.stats.connections >= ctx.settings.connections:
+        if ctx.stats.connections + ctx.stats.closing >= ctx.settings.connections:
             ctx.stats.connections_refused += 1
             self._refuse(sock)
             return
@@ -72,10 +77,12 @@ class Listener(Timed):
 
     def _refuse(self, sock: socket.socket) -> None:
         ctx = self._ctx
-        request_id = b"%032x" % ctx.rng.getrandbits(128)
+        request_id = ctx.ids.next()[:32]
         answer = reply.problem(Reason.CONNECTION_LIMIT, ctx, request_id, head_only=False, close=True)
         try:
             sock.send(answer)
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(_UNREAD)  # closed with bytes unread it would be reset, and the answer lost with it
         except OSError:
             pass  # it is being turned away anyhow
         finally:

@@ -22,6 +22,8 @@ from gateway.proxy.exchange import Exchange
 
 _PIPE_BYTES: Final = 4096  # PIPE_BUF on Linux
 _STDOUT: Final = 1
+_DIGITS: Final = tuple(b"%03d" % number for number in range(1000))  # three of them
+_NUMBERS: Final = tuple(b"%d" % number for number in range(4096))
 
 
 class AccessLog:
@@ -171,14 +173,26 @@ class AccessLog:
         extra = b""
         if reason is not None:
             extra = b',"reason":"%b","detail":%b' % (reason.slug.encode(), json.dumps(detail).encode())
-        upstream = b"%.3f" % (upstream_seconds * 1000) if upstream_seconds >= 0.0 else b"null"
-        return (
-            b'{"time":"%b.%03dZ","request_id":"%b","client":"%b","method":"%b","host":"%b","target":"%b","status":%d,'
-            b'"bytes_in":%d,"bytes_out":%d,"duration_ms":%.3f,"upstream_ms":%b,"attempts":%d,"instance":"%b",'
-            b'"route":"%b","service":"%b"%b}\n'
-        ) % (
-            self._stamp, int(wall * 1000) % 1000, request_id, peer, method, host, target, status, bytes_in, bytes_out,
-            seconds * 1000, upstream, attempts, instance, route, service, extra,
+        # Joined rather than formatted: b"%d" costs several times a look-up (measured, compiled and not).
+        return b"".join(
+            (
+                b'{"time":"', self._stamp, b".", _DIGITS[int(wall * 1000) % 1000],
+                b'Z","request_id":"', request_id,
+                b'","client":"', peer,
+                b'","method":"', method,
+                b'","host":"', host,
+                b'","target":"', target,
+                b'","status":', _DIGITS[status],
+                b',"bytes_in":', _decimal(bytes_in),
+                b',"bytes_out":', _decimal(bytes_out),
+                b',"duration_ms":', _milliseconds(seconds),
+                b',"upstream_ms":', _milliseconds(upstream_seconds),
+                b',"attempts":', _decimal(attempts),
+                b',"instance":"', instance,
+                b'","route":"', route,
+                b'","service":"', service,
+                b'"', extra, b"}\n",
+            )
         )  # fmt: skip
 
     def _write_pieces(self, lines: list[bytes]) -> None:
@@ -200,6 +214,18 @@ class AccessLog:
             return os.write(self._fd, data) == len(data)
         except OSError:  # full disk, stalled or vanished reader: the count tells
             return False
+
+
+def _decimal(number: int) -> bytes:
+    return _NUMBERS[number] if number < len(_NUMBERS) else b"%d" % number
+
+
+def _milliseconds(seconds: float) -> bytes:
+    """With three decimals; JSON's null for a time that is not known, which is negative."""
+    if seconds < 0.0:
+        return b"null"
+    microseconds = int(seconds * 1e6)
+    return _decimal(microseconds // 1000) + b"." + _DIGITS[microseconds % 1000]
 
 
 def _open(target: str) -> int:

@@ -14,7 +14,7 @@ import trio
 
 from gateway.control import Tell, WorkerSpec, WorkerState
 from gateway.proxy.context import Context
-from gateway.proxy.deadlines import Timed
+from gateway.proxy.deadlines import Alarm
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
@@ -55,11 +55,10 @@ class CannotBoot(Exception):
     """The worker cannot start, and would not the next time either."""
 
 
-class Worker(Timed):
-    """See the module. Its own deadline ends the orphan's grace, then the drain."""
+class Worker:
+    """See the module."""
 
     def __init__(self, spec: WorkerSpec) -> None:
-        super().__init__()
         board = BoardReader(attach(spec.board, writable=False))
         ledger = Ledger(attach(spec.ledger, writable=True), spec.workers)
         decoder = Decoder()
@@ -68,6 +67,7 @@ class Worker(Timed):
             raise CannotBoot("the board holds no snapshot")
         first: Snapshot = decoder.decode(copy[1])
         self._state = WorkerState.STARTING
+        self._alarm = Alarm(self._on_alarm)
         self._words = ledger.words
         self._row = spec.worker
         self._log = AccessLog(self._report)
@@ -137,9 +137,9 @@ class Worker(Timed):
     def _on_supervisor_gone(self) -> None:
         if self._state is WorkerState.SERVING:
             self._enter(WorkerState.ORPHANED)
-            self._ctx.deadlines.arm(self, self._ctx.now + ORPHAN_GRACE)
+            self._ctx.deadlines.arm(self._alarm, self._ctx.now + ORPHAN_GRACE)
 
-    def on_deadline(self, now: float) -> None:
+    def _on_alarm(self, now: float) -> None:
         """The orphan's grace or the drain is over."""
         if self._state is WorkerState.ORPHANED:
             self._drain(self._ctx.settings.drain_timeout)
@@ -161,7 +161,7 @@ class Worker(Timed):
                 machine.drain()
             elif isinstance(machine, Upstream) and machine.state is UpstreamState.IDLE:
                 machine.close()
-        self._ctx.deadlines.arm(self, self._ctx.now + timeout)
+        self._ctx.deadlines.arm(self._alarm, self._ctx.now + timeout)
 
     # --- beside the loop ----------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Why not trio's own sockets: a task switch and an epoll_ctl per wait cost 40-70 us of CPU a request, most of
 what a whole request costs here. Trio waits for this epoll alone; when it is readable, batches of
 events are taken until none is left or the turn's time is over, and trio's other tasks (heartbeat,
-signals) get their turn. An empty poll after events waits LINGER_MS in the kernel before going back to
+signals) get their turn. After events the next poll waits LINGER_SECONDS in the kernel before going back to
 trio: the next event of a busy worker nearly always comes within it, and costs no pass through trio.
 
 Per batch, not per event: the clocks are read, the board's generation is checked (before any instance
@@ -30,8 +30,8 @@ from gateway.proxy.context import Context
 from gateway.proxy.transport import Connecting, Transport
 from gateway.worker.wire import Wire
 
-TURN_SECONDS: Final = 0.005  # then trio's other tasks get a turn
-LINGER_MS: Final = 1
+TURN_SECONDS: Final = 0.02  # then trio's other tasks get a turn
+LINGER_SECONDS: Final = 0.001  # the shortest that epoll knows
 _EVENTS: Final = 512  # per batch
 
 
@@ -54,7 +54,7 @@ class Loop:
         self._on_batch = on_batch  # before the events of each batch: is there a new snapshot?
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
-        self._closed: list[socket.socket] = []
+        self._closed: list[tuple[Handler, socket.socket]] = []
         self._date_at = 0
         self.read_clocks()
 
@@ -74,7 +74,7 @@ class Loop:
     def discard(self, handler: Handler, sock: socket.socket) -> None:
         """Take a socket out for good; it is closed when the batch ends."""
         self.unregister(handler)
-        self._closed.append(sock)
+        self._closed.append((handler, sock))
 
     def wires(self) -> list[Wire]:
         """All connections, both sides."""
@@ -117,7 +117,7 @@ class Loop:
             self._batch(events)
             if self.is_stopping or not events or ctx.now >= end:
                 return
-            events = poll(0, _EVENTS) or poll(LINGER_MS / 1000, _EVENTS)
+            events = poll(LINGER_SECONDS, _EVENTS)
             self.read_clocks()
 
     def read_clocks(self) -> None:
@@ -177,10 +177,13 @@ class Loop:
                 handler.machine.crash()
             except Exception:
                 ctx.report("error", "closing a crashed connection crashed", traceback=traceback.format_exc(limit=-6))
-            handler.abort()
+            if handler.is_open:  # else it is being closed in order, a 500 on its way
+                handler.abort()
 
     def _close_discarded(self) -> None:
         if self._closed:
-            for sock in self._closed:
+            for handler, sock in self._closed:
                 sock.close()
+                if isinstance(handler, Wire):
+                    handler.detach()
             self._closed.clear()

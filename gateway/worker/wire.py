@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+import sys
 from enum import Enum
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Final
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from gateway.worker.loop import Loop
 
 HIGH_WATER: Final = 262144  # bytes kept for a peer that does not read before its source is told to pause
+_SMALL: Final = 4096  # pieces kept are joined up to this size
 FIRST_RECV: Final = 16384
 LARGEST_RECV: Final = 262144
-FLUSH_SECONDS: Final = 10.0  # a closing connection may take this long to take what is left
-LINGER_SECONDS: Final = 2.0
+FLUSH_SECONDS: Final = 10.0  # a closing connection may go this long without taking any of what is left
+LINGER_SECONDS: Final = 2.0  # how long what the peer still sends is read, while it takes none of what it was sent
+LINGER_MOST: Final = 30.0
+_BYTES_ACKED: Final = 120  # offset of tcpi_bytes_acked in struct tcp_info, a 64-bit word
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close sends RST
 
 
@@ -36,6 +40,29 @@ class _State(Enum):
     FLUSHING = "flushing"  # the machine is done; what is kept is still being sent
     LINGERING = "lingering"  # our side is shut; what the peer still sends is thrown away
     CLOSED = "closed"
+
+
+def _taken(sock: socket.socket) -> int:
+    """Bytes that the peer has acknowledged. Asked for rarely: when it falls behind, and when it may be cut off."""
+    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
+    return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
+
+
+class _Nobody:
+    """The machine of a wire that is closed for good."""
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_eof(self) -> None: ...
+
+    def on_drained(self) -> None: ...
+
+    def on_lost(self, errno: int) -> None: ...
+
+    def crash(self) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
 
 
 class Wire(Timed):
@@ -48,7 +75,9 @@ class Wire(Timed):
         "_linger",
         "_loop",
         "_machine",
+        "_mark",
         "_mask",
+        "_over_at",
         "_paused",
         "_pending",
         "_pending_bytes",
@@ -71,6 +100,8 @@ class Wire(Timed):
         self._recv_bytes = FIRST_RECV
         self._pending: list[memoryview] = []
         self._pending_bytes = 0
+        self._mark = 0  # what the peer had taken when it fell behind, or when `has_moved` was asked last
+        self._over_at = 0.0  # when lingering ends at the latest
         self._congested = False
         self._paused = False
         self._linger = False
@@ -85,6 +116,11 @@ class Wire(Timed):
     @property
     def machine(self) -> Machine:
         return self._machine
+
+    @property
+    def is_open(self) -> bool:
+        """Has nobody closed it yet?"""
+        return self._state is _State.OPEN or self._state is _State.CONNECTING
 
     def attach(self, machine: Machine) -> None:
         """Deliver to this machine from now on."""
@@ -114,6 +150,10 @@ class Wire(Timed):
         self._want(self._mask | EPOLLOUT)
         return not self._congested
 
+    def has_moved(self) -> bool:
+        before, self._mark = self._mark, _taken(self._sock)
+        return self._mark > before
+
     def pause(self) -> None:
         if not self._paused:
             self._paused = True
@@ -130,6 +170,8 @@ class Wire(Timed):
         self._linger = linger
         if self._pending and not self.failed:
             self._state = _State.FLUSHING
+            self._mark = _taken(self._sock)
+            self._loop.ctx.stats.closing += 1
             self._loop.ctx.deadlines.arm(self, self._loop.ctx.now + FLUSH_SECONDS)
             self._want(EPOLLOUT)
         else:
@@ -162,8 +204,16 @@ class Wire(Timed):
             self._discard()
 
     def on_deadline(self, now: float) -> None:
-        """A closing connection ran out of time."""
-        self.abort()
+        """A closing connection ran out of time, unless its peer is still taking what it was sent."""
+        if self._state is _State.FLUSHING:
+            if self.has_moved():
+                self._loop.ctx.deadlines.arm(self, now + FLUSH_SECONDS)
+            else:
+                self.abort()
+        elif now < self._over_at and self.has_moved():
+            self._loop.ctx.deadlines.arm(self, now + LINGER_SECONDS)
+        else:
+            self._shut()
 
     def tell_failure(self) -> None:
         """Tell the machine of a failed write, unless it has ended by itself."""
@@ -171,6 +221,10 @@ class Wire(Timed):
             errno = self.failed
             self._shut()
             self._machine.on_lost(errno)
+
+    def detach(self) -> None:
+        """Closed, and the batch is over: let go of the machine, so that neither needs the garbage collector."""
+        self._machine = _NOBODY
 
     # --- inside ---------------------------------------------------------------------------------------
 
@@ -247,8 +301,13 @@ class Wire(Timed):
         if not self._linger or self.failed:
             self._shut()
             return
+        if self._state is _State.OPEN:
+            self._loop.ctx.stats.closing += 1
         self._state = _State.LINGERING
-        self._loop.ctx.deadlines.arm(self, self._loop.ctx.now + LINGER_SECONDS)
+        now = self._loop.ctx.now
+        self._mark = _taken(self._sock)
+        self._over_at = now + LINGER_MOST
+        self._loop.ctx.deadlines.arm(self, now + LINGER_SECONDS)
         try:
             self._sock.shutdown(socket.SHUT_WR)
         except OSError:
@@ -267,10 +326,15 @@ class Wire(Timed):
             self._shut()
 
     def _keep(self, data: memoryview) -> None:
-        self._pending.append(data)
+        pending = self._pending
+        if pending and len(pending[-1]) + len(data) <= _SMALL:  # an object each would cost more than the bytes
+            pending[-1] = memoryview(b"".join((pending[-1], data)))
+        else:
+            pending.append(data)
         self._pending_bytes += len(data)
-        if self._pending_bytes > HIGH_WATER:
+        if self._pending_bytes > HIGH_WATER and not self._congested:
             self._congested = True
+            self._mark = _taken(self._sock)
 
     def _fail_later(self, errno: int) -> None:
         if not self.failed:
@@ -293,6 +357,8 @@ class Wire(Timed):
     def _shut(self) -> None:
         if self._state is _State.CLOSED:
             return
+        if self._state in (_State.FLUSHING, _State.LINGERING):
+            self._loop.ctx.stats.closing -= 1
         self._state = _State.CLOSED
         self._pending.clear()
         self._loop.ctx.deadlines.forget(self)

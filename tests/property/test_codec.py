@@ -21,6 +21,7 @@ settings_records = st.builds(
     name=texts,
     server_header=st.booleans(),
     trusted_proxies=st.lists(texts, max_size=2).map(tuple),
+    proxy_protocol=st.booleans(),
     header_bytes=small,
     headers=small,
     body_bytes=small,

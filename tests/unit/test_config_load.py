@@ -22,6 +22,7 @@ workers = 4
 drain_timeout = 30.0
 trusted_proxies = []
 server_header = true
+proxy_protocol = false
 [limits]
 header_bytes = 65536
 headers = 100

@@ -16,6 +16,7 @@ SETTINGS = WorkerSettings(
     name="edge",
     server_header=True,
     trusted_proxies=("10.0.0.0/8",),
+    proxy_protocol=False,
     header_bytes=65536,
     headers=100,
     body_bytes=0,
@@ -66,7 +67,7 @@ SNAPSHOT = Snapshot(
     services=(SERVICE,),
 )
 
-SETTINGS_BLOCK = b'["edge",true,["10.0.0.0/8"],65536,100,0,10.0,75.0,10000,"stdout","json",30.0,true]'
+SETTINGS_BLOCK = b'["edge",true,["10.0.0.0/8"],false,65536,100,0,10.0,75.0,10000,"stdout","json",30.0,true]'
 ROUTES_BLOCK = b'[[1,"/users/*","",["GET"],"users",false,30.0,0.0,60.0,3,[["X-A","1"]]]]'
 SERVICE_BLOCK = (
     b"\x43\0\0\0"
@@ -86,11 +87,11 @@ def golden() -> bytes:
     for kind, version, block in ((1, 1, SETTINGS_BLOCK), (2, 2, ROUTES_BLOCK), (3, 3, SERVICE_BLOCK)):
         directory += word(kind) + word(version) + word(start) + word(len(block))
         start += len(block)
-    header = b"gwsn" + b"\x01\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
+    header = b"gwsn" + b"\x02\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
     return header + directory + NAMES + SETTINGS_BLOCK + ROUTES_BLOCK + SERVICE_BLOCK
 
 
-def test_the_bytes_of_codec_version_1() -> None:
+def test_the_bytes_of_codec_version_2() -> None:
     """A change here needs a new CODEC_VERSION."""
     assert Encoder().encode(SNAPSHOT) == golden()
     assert Decoder().decode(golden()) == SNAPSHOT
@@ -204,7 +205,7 @@ def with_blocks(
         b"",
         b"gwsn",
         golden().replace(b"gwsn", b"gwsm"),
-        golden()[:4] + b"\x02" + golden()[5:],
+        golden()[:4] + b"\x03" + golden()[5:],
         golden() + b"\0",
         golden()[:8] + b"\xff\xff\xff\xff" + golden()[12:],
         golden()[:12] + b"\xff\xff\xff\xff" + golden()[16:],
@@ -253,5 +254,5 @@ def test_any_piece_of_a_snapshot_is_refused() -> None:
 
 
 def test_another_version_says_what_to_do() -> None:
-    with pytest.raises(CodecError, match=r"codec version 2, this program reads 1.*restart the gateway"):
-        Decoder().decode(golden()[:4] + b"\x02" + golden()[5:])
+    with pytest.raises(CodecError, match=r"codec version 3, this program reads 2.*restart the gateway"):
+        Decoder().decode(golden()[:4] + b"\x03" + golden()[5:])
