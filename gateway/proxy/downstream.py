@@ -261,7 +261,7 @@ class Downstream(Timed):
                     limit = ctx.settings.header_bytes
                     if is_new or size < _SHORT_HEAD or size >= self._check_at or size > limit:
                         check_partial_head(data, limit)
-                        self._check_at = size + size // 4  # not with every byte: a long head in small pieces is an attack
+                        self._check_at = size + size // 4  # not at every byte: small pieces would cost too much
                     self._wait_for_head(data, is_new)
                     break
                 if data[:2] == b"\r\n":

@@ -128,6 +128,9 @@ class WorkerPool:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        # The workers' copies alone remain, each closed once its queue is served: a listening socket that stayed
+        # open here would take connections that nobody answers.
+        self._listeners.close()
         for slot in self._slots:
             self._drain_slot(slot)
         self._on_change()
@@ -218,6 +221,9 @@ class WorkerPool:
             self._ledger.retire(slot.number)
 
     async def _spawn(self, slot: _Slot, theirs: socket.socket) -> trio.Process | None:
+        if self._stopping.is_set():  # the listening sockets are closed already
+            theirs.close()
+            return None
         spec = WorkerSpec(
             worker=slot.number,
             workers=len(self._slots),
