@@ -1,5 +1,7 @@
 # The README's steps in a container: `pip install .`, then `gw up`.
 FROM python:3.12-slim AS build
+# A compiler for the modules of the hot path; without one they are installed as Python.
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 RUN python -m venv /opt/gw
 COPY . .

@@ -33,7 +33,7 @@ def test_ci_runs_make_test_and_nothing_after_it() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make --no-print-directory test"
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "bench"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "fuzz"])
 def test_a_fresh_clone_gets_its_environment_first(target: str, tmp_path: Path) -> None:
     planned = run("make", "-n", target, f"VENV={tmp_path}/venv").stdout
     steps = [f"-m venv {tmp_path}/venv", "-m pip install --quiet --editable"]
@@ -69,6 +69,7 @@ def fresh(tmp_path: Path) -> Path:
     for file, body in {
         tmp_path / "scripts" / "check": "echo checked",
         tmp_path / "scripts" / "get_consul.sh": "echo /bin/true",
+        tmp_path / "scripts" / "test_compiled": "echo compiled",
         venv / "bin" / "python": 'echo "python $*"',
     }.items():
         file.write_text(f"#!/bin/sh\n{body}\n")
@@ -79,12 +80,12 @@ def fresh(tmp_path: Path) -> Path:
 def test_make_test_passes_through_what_pytest_decides(tmp_path: Path) -> None:
     folder = fresh(tmp_path)
     done = run("make", "-C", str(folder), "--no-print-directory", "test")
-    assert (done.returncode, done.stdout.splitlines()) == (0, ["checked", "python -P -m pytest"])
+    assert (done.returncode, done.stdout.splitlines()) == (0, ["checked", "compiled", "python -P -m pytest"])
     (folder / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
     assert run("make", "-C", str(folder), "test").returncode != 0
 
 
-@pytest.mark.parametrize("script", ["check", "get_consul.sh"])
+@pytest.mark.parametrize("script", ["check", "get_consul.sh", "test_compiled"])
 def test_make_test_fails_when_a_step_before_the_tests_fails(script: str, tmp_path: Path) -> None:
     folder = fresh(tmp_path)
     (folder / "scripts" / script).write_text("#!/bin/sh\nexit 1\n")
@@ -131,7 +132,7 @@ def test_the_image_gets_what_the_package_needs_and_no_more() -> None:
     allowed = {rule.removeprefix("!") for rule in rules if rule.startswith("!")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     needed = {name.split(".")[0] for name in project["tool"]["setuptools"]["packages"]}
-    assert allowed - {"LICENSE"} == needed | {"pyproject.toml", project["project"]["readme"]}
+    assert allowed - {"LICENSE"} == needed | {"pyproject.toml", "setup.py", project["project"]["readme"]}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the load comparison reads Linux's /proc")
