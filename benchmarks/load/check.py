@@ -3,66 +3,149 @@
 Every function returns sentences about what is wrong; none means the row counts.
 """
 
+import hashlib
 import http.client
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.load.measure import Load
-from benchmarks.load.workloads import Workload
+from benchmarks.load.sink import VERIFY
+from benchmarks.load.upstream import ECHO, digest_of
+from benchmarks.load.workloads import Workload, route_names
 
-ECHO = "/echo"
-"""Path under which the upstream answers with what it received, one `name=value` a line."""
 SAMPLES = 32
-"""Enough that an instance chosen at random one time in three is missed once in 400,000 runs."""
+"""Echoes at the least."""
+SPREAD_TIME = 20.0
+"""Seconds in which every instance must have been seen: some peers probe them all before they use them."""
 LOG_TOLERANCE = 0.01
+_HOST = "bench.example:8080"
+_PIECE = 1 << 20
 
 
-def _ask(
-    port: int, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """What the samples showed. `request_id` is the last one, which the access log must have."""
+
+    problems: tuple[str, ...]
+    request_id: str = ""
+
+
+def _connect(port: int) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=30, blocksize=_PIECE)
+
+
+def sample(port: int, workload: Workload, upload: Path, upstream_ports: tuple[int, ...]) -> Sampled:
+    """One request of the workload, a path outside all routes, and echoes until every instance has answered."""
+    problems = _body_problems(port, workload, upload)
+    if workload.routes > 1 and (status := _status(port, "/nowhere")) != 404:
+        problems.append(f"a path outside all routes was answered {status}")
+    echoes = Echoes(workload, set(upstream_ports))
+    connection = _connect(port)
     try:
-        connection.request(method, path, body=body or None, headers=dict(headers or {}))
-        response = connection.getresponse()
-        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
+        deadline = time.monotonic() + SPREAD_TIME
+        while not problems and not echoes.is_enough() and time.monotonic() < deadline:
+            connection.request("GET", workload.prefix + ECHO, headers={"Host": _HOST})
+            response = connection.getresponse()
+            problems += echoes.take(response.status, dict(response.getheaders()), response.read())
+    finally:
+        connection.close()
+    return Sampled(tuple(problems or echoes.problems()), echoes.last_id)
+
+
+def _status(port: int, path: str) -> int:
+    connection = _connect(port)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
     finally:
         connection.close()
 
 
-def sample_problems(port: int, workload: Workload, body: bytes, upstream_ports: tuple[int, ...]) -> list[str]:
-    """One request of the workload, then enough echoes to see headers, fresh ids and every instance."""
-    problems: list[str] = []
-    status, headers, received = _ask(port, workload.method, workload.path, b"x" * workload.request_bytes)
-    if status != 200:
-        return [f"a sample request was answered {status}"]
-    if received != body:
-        problems.append(f"the sample's body is not the upstream's ({len(received)} bytes instead of {len(body)})")
-    problems += [f"the response has no {name}" for name in ("x-gateway", "x-request-id") if not headers.get(name)]
+def _body_problems(port: int, workload: Workload, upload: Path) -> list[str]:
+    """The workload's own request: body and headers of its response, and what came of its body at the upstream."""
+    connection = _connect(port)
+    try:
+        if workload.is_upload:
+            headers = {"Content-Length": str(workload.request_bytes), VERIFY: "sha256"}
+            with upload.open("rb") as body:
+                connection.request(workload.method, workload.path, body=body, headers=headers)
+        else:
+            connection.request(workload.method, workload.path, body=b"x" * workload.request_bytes or None)
+        response = connection.getresponse()
+        digest, size, tail = hashlib.sha256(), 0, b""
+        while piece := response.read(_PIECE):
+            digest.update(piece)
+            size += len(piece)
+            tail = piece
+    finally:
+        connection.close()
+    if response.status != 200:
+        return [f"a sample request was answered {response.status}"]
+    problems = []
+    if workload.is_upload:
+        if tail.decode(errors="replace") != digest_of(workload.request_bytes):
+            problems.append("the upstream did not receive the body that was sent")
+    elif digest.hexdigest() != digest_of(workload.response_bytes):
+        problems.append(f"the sample's body is not the upstream's ({size} bytes, not {workload.response_bytes})")
+    missing = [name for name in ("X-Gateway", "X-Request-ID") if not response.getheader(name)]
+    return problems + [f"the response has no {name}" for name in missing]
 
-    seen_ports: set[int] = set()
-    seen_ids: set[str] = set()
-    for _ in range(SAMPLES):
-        status, headers, received = _ask(port, "GET", ECHO, headers={"Host": "bench.example:8080"})
-        if status != 200:
-            return [*problems, f"an echo was answered {status}"]
-        echoed = dict(line.split("=", 1) for line in received.decode(errors="replace").splitlines() if "=" in line)
-        expected = {
+
+class Echoes:
+    """What instances say that they were sent."""
+
+    def __init__(self, workload: Workload, wanted: set[int]) -> None:
+        self._expected = {
             "for": "127.0.0.1",
             "proto": "http",
-            "forwarded_host": "bench.example:8080",
-            "host": "bench.example:8080",
+            "forwarded_host": _HOST,
+            "host": _HOST,
+            "route": route_names(workload.routes)[-1],
         }
-        wrong = {name: echoed.get(name) for name, value in expected.items() if echoed.get(name) != value}
+        self._wanted = wanted
+        self._seen: set[int] = set()
+        self._ids: set[str] = set()
+        self._count = 0
+        self._most_served = 0
+        self.last_id = ""
+
+    def is_enough(self) -> bool:
+        return self._count >= SAMPLES and self._seen >= self._wanted
+
+    def take(self, status: int, headers: Mapping[str, str], body: bytes) -> list[str]:
+        if status != 200:
+            return [f"an echo was answered {status}"]
+        echoed = dict(line.split("=", 1) for line in body.decode(errors="replace").splitlines() if "=" in line)
+        wrong = {name: echoed.get(name) for name, value in self._expected.items() if echoed.get(name) != value}
         if wrong:
-            return [*problems, f"the forwarded request is not as agreed: {wrong}"]
-        if not echoed["request_id"] or echoed["request_id"] != headers.get("x-request-id"):
-            return [*problems, "request and response do not carry the same X-Request-ID"]
-        seen_ids.add(echoed["request_id"])
-        seen_ports.add(int(echoed["port"]))
-    if len(seen_ids) != SAMPLES:
-        problems.append("request ids repeat")
-    if seen_ports != set(upstream_ports):
-        problems.append(f"only instances {sorted(seen_ports)} of {sorted(upstream_ports)} were used")
-    return problems
+            return [f"the forwarded request is not as agreed: {wrong}"]
+        answered = {name.lower(): value for name, value in headers.items()}
+        self.last_id = echoed["request_id"]
+        if not self.last_id or self.last_id != answered.get("x-request-id"):
+            return ["request and response do not carry the same X-Request-ID"]
+        self._count += 1
+        self._ids.add(self.last_id)
+        self._seen.add(int(echoed["port"]))
+        self._most_served = max(self._most_served, int(echoed["served"]))
+        return []
+
+    def problems(self) -> list[str]:
+        problems = []
+        if len(self._ids) != self._count:
+            problems.append("request ids repeat")
+        if self._seen != self._wanted:
+            problems.append(f"{len(self._seen & self._wanted)} of {len(self._wanted)} instances were used")
+        if self._most_served < 2:
+            problems.append("connections to the instances are not kept")
+        return problems
+
+
+def metrics_problems(admin_port: int) -> list[str]:
+    """Whether the peer counts at all."""
+    status = _status(admin_port, "/metrics")
+    return [] if status == 200 else [f"its metrics were answered {status}"]
 
 
 def load_problems(load: Load, workload: Workload) -> list[str]:
@@ -74,13 +157,19 @@ def load_problems(load: Load, workload: Workload) -> list[str]:
         problems.append(f"{load.non_2xx} responses outside 2xx")
     if load.socket_errors:
         problems.append(f"{load.socket_errors} socket errors")
-    least = load.requests * workload.response_bytes
-    if load.bytes < least:
-        problems.append(f"{load.bytes} bytes received, {least} expected")
+    each = workload.response_bytes + (workload.request_bytes if workload.is_transfer else 0)
+    if load.bytes < load.requests * each:
+        problems.append(f"{load.bytes} bytes moved, {load.requests * each} expected")
     return problems
 
 
-def is_log_complete(lines: int, load: Load, workload: Workload) -> bool:
-    """Within 1 %; what was under way when the load ended may be logged, and is not counted by the generator."""
-    slack = load.requests * LOG_TOLERANCE
-    return load.requests - slack <= lines <= load.requests + slack + workload.connections
+def is_log_complete(lines: int, loads: Sequence[Load], workload: Workload) -> bool:
+    """Within 1 %; what was under way when a load ended may be logged, and is not counted by the generator."""
+    requests = sum(load.requests for load in loads)
+    slack = requests * LOG_TOLERANCE
+    return requests - slack <= lines <= requests + slack + len(loads) * workload.connections
+
+
+def has_line_with(log: Path, request_id: str) -> bool:
+    """Whether an access log has a line for that request. The log is short when it is asked."""
+    return log.exists() and request_id.encode() in log.read_bytes()

@@ -6,9 +6,14 @@ does for a socket is counted to whoever was running when it was done; that holds
 """
 
 import json
+import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+RESULT = "RESULT "
+"""How a load generator's line of figures begins."""
 
 _TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 
@@ -37,10 +42,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes held by a tree. `pss` counts a page shared by n processes as 1/n each: its sum is what is really used."""
+    """Bytes held by a tree. `pss` counts a page shared by n processes as 1/n each: its sum is what is really used.
+    `rss` counts it in full for each, and `peak` is the sum of the most that each process ever had of that."""
 
     rss: int
     pss: int
+    peak: int
 
 
 def _stat(pid: int) -> list[str] | None:
@@ -76,16 +83,23 @@ def cpu_seconds(root: int) -> float:
 
 def memory(root: int) -> Memory:
     """What the tree under `root` holds now."""
-    rss = pss = 0
+    rss = pss = peak = 0
     for pid in tree(root):
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            lines += Path(f"/proc/{pid}/status").read_text().splitlines()
         except (FileNotFoundError, ProcessLookupError):
             continue  # ended meanwhile
         sizes = {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.endswith("kB")}
         rss += sizes.get("Rss", 0)
         pss += sizes.get("Pss", 0)
-    return Memory(rss, pss)
+        peak += sizes.get("VmHWM", 0)
+    return Memory(rss, pss, peak)
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The value that `percent` of the values do not exceed (nearest rank); 0 of none."""
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)] if ordered else 0.0
 
 
 def wrk_script(method: str, request_bytes: int, keep_alive: bool) -> str:
@@ -110,12 +124,12 @@ end
     return "\n".join(lines)
 
 
-def parse_wrk(output: str) -> Load:
-    """Raises ValueError, with what wrk printed, when there is no result line."""
+def parse_result(output: str) -> Load:
+    """Raises ValueError, with what the load generator printed, when there is no line of figures."""
     for line in output.splitlines():
-        if line.startswith("RESULT "):
-            return Load(**json.loads(line.removeprefix("RESULT ")))
-    raise ValueError(f"wrk gave no result: {output.strip()[-500:]}")
+        if line.startswith(RESULT):
+            return Load(**json.loads(line.removeprefix(RESULT)))
+    raise ValueError(f"the load generator gave no result: {output.strip()[-500:]}")
 
 
 def count_lines(file: Path) -> int:

@@ -1,17 +1,17 @@
-"""From cells to figures: medians, ratios within a round, the terminal's table and the page. Pure, but for rich."""
+"""From cells to rows: medians over rounds, and ratios within a round. Pure."""
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from rich import box
-from rich.table import Table
-
 from benchmarks.load.run import Cell
-from benchmarks.load.workloads import BY_NAME
+from benchmarks.load.workloads import AGAINST_ITSELF, BASE, SCALING
 
 REFERENCE = "nginx"
 """The peer that the others are compared with."""
+
+Key = tuple[str, int, str]
+"""Workload, workers, peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class Machine:
     versions: dict[str, str]
     rounds: int
     seconds: int
+    busy: float
+    """Load average of the minute before: what else the machine did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +39,59 @@ class Row:
     valid: int
     rounds: int
     cpu_us: float
-    ratio: float | None
-    """Median over rounds of this peer's CPU per request by the reference's in the same round."""
+    ratios: tuple[float, ...]
+    """This peer's CPU per unit by the reference's in the same round, of each round in which both are valid."""
     per_second: float
     p50_us: float
     p99_us: float
     p999_us: float
+    rss: int
     pss: int
+    grown: int
+    """Most resident memory ever held, above what there was before the first request."""
+    rest_share_before: float | None
+    rest_share: float | None
+    rest_bytes: float | None
+    stall_bytes: float | None
     problems: tuple[str, ...]
+
+    @property
+    def ratio(self) -> float | None:
+        """The median of the ratios."""
+        return statistics.median(self.ratios) if self.ratios else None
+
+
+@dataclass(frozen=True, slots=True)
+class Against:
+    """A peer under a workload beside the same peer under `BASE`: CPU per request, of each round with both valid."""
+
+    peer: str
+    workload: str
+    ratios: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What a second worker brought to one peer. The tuples hold a value per round in which both are valid."""
+
+    peer: str
+    one: float
+    two: float
+    """Requests a second, medians."""
+    ratios: tuple[float, ...]
+    ceilings: tuple[float, ...]
+    """What the ratio could at most have been: all cores busy with nothing but this peer, the load and the upstream, at
+    what a request cost each of them with one worker."""
 
 
 def rows(cells: Iterable[Cell]) -> list[Row]:
     """One row per workload, number of workers and peer, in the order in which they were first run."""
-    groups: dict[tuple[str, int, str], list[Cell]] = {}
+    groups: dict[Key, list[Cell]] = {}
     for cell in cells:
         groups.setdefault((cell.workload, cell.workers, cell.peer), []).append(cell)
     reference = {
-        (workload, workers, cell.round): cell
-        for (workload, workers, peer), members in groups.items()
+        (cell.workload, cell.workers, cell.round): cell
+        for (_, _, peer), members in groups.items()
         if peer == REFERENCE
         for cell in members
         if not cell.problems
@@ -65,136 +102,80 @@ def rows(cells: Iterable[Cell]) -> list[Row]:
     return [_row(key, groups[key], reference) for table in tables for key in ordered if key[:2] == table]
 
 
-def _row(key: tuple[str, int, str], cells: Sequence[Cell], reference: dict[tuple[str, int, int], Cell]) -> Row:
+def _row(key: Key, cells: Sequence[Cell], reference: dict[tuple[str, int, int], Cell]) -> Row:
     workload, workers, peer = key
     valid = [cell for cell in cells if not cell.problems]
     loads = [cell.load for cell in valid if cell.load is not None]
-    ratios = [
-        cell.cpu_us / beside.cpu_us
-        for cell in valid
-        if (beside := reference.get((workload, workers, cell.round))) is not None and beside.cpu_us > 0
-    ]
-
-    def middle(values: Iterable[float]) -> float:
-        found = list(values)
-        return statistics.median(found) if found else 0.0
-
+    rests = [cell.rest for cell in valid if cell.rest is not None]
+    stalls = [cell.stall for cell in valid if cell.stall is not None]
     return Row(
         workload,
         workers,
         peer,
         valid=len(valid),
         rounds=len(cells),
-        cpu_us=middle(cell.cpu_us for cell in valid),
-        ratio=statistics.median(ratios) if ratios else None,
-        per_second=middle(load.per_second for load in loads),
-        p50_us=middle(load.p50_us for load in loads),
-        p99_us=middle(load.p99_us for load in loads),
-        p999_us=middle(load.p999_us for load in loads),
-        pss=int(middle(cell.memory.pss for cell in valid)),
+        cpu_us=_middle(cell.cpu_us for cell in valid),
+        ratios=tuple(
+            cell.cpu_us / beside.cpu_us
+            for cell in valid
+            if (beside := reference.get((workload, workers, cell.round))) is not None and beside.cpu_us > 0
+        ),
+        per_second=_middle(cell.per_second for cell in valid),
+        p50_us=_middle(load.p50_us for load in loads),
+        p99_us=_middle(load.p99_us for load in loads),
+        p999_us=_middle(load.p999_us for load in loads),
+        rss=int(_middle(cell.memory.rss for cell in valid)),
+        pss=int(_middle(cell.memory.pss for cell in valid)),
+        grown=int(_middle(cell.memory.peak - cell.start_memory.rss for cell in valid)),
+        rest_share_before=_middle(rest.cpu_share_before for rest in rests) if rests else None,
+        rest_share=_middle(rest.cpu_share for rest in rests) if rests else None,
+        rest_bytes=_middle(rest.bytes_each for rest in rests) if rests else None,
+        stall_bytes=_middle(stall.bytes_each for stall in stalls) if stalls else None,
         problems=tuple(dict.fromkeys(problem for cell in cells for problem in cell.problems)),
     )
 
 
-COLUMNS: tuple[tuple[str, Callable[[Row], str]], ...] = (
-    ("peer", lambda row: row.peer),
-    ("CPU µs", lambda row: f"{row.cpu_us:.1f}"),
-    (f"vs {REFERENCE}", lambda row: "-" if row.ratio is None else f"{row.ratio:.2f}"),
-    ("req/s", lambda row: f"{row.per_second:,.0f}"),
-    ("p50 ms", lambda row: f"{row.p50_us / 1000:.2f}"),
-    ("p99 ms", lambda row: f"{row.p99_us / 1000:.2f}"),
-    ("p99.9", lambda row: f"{row.p999_us / 1000:.2f}"),
-    ("MiB", lambda row: f"{row.pss / 2**20:.1f}"),
-    ("rounds", lambda row: f"{row.valid}/{row.rounds}"),
-)
+def _middle(values: Iterable[float]) -> float:
+    found = list(values)
+    return statistics.median(found) if found else 0.0
 
 
-def cells_of(row: Row) -> list[str]:
-    """A row's words. A row without a valid round shows no figure at all."""
-    if row.valid:
-        return [show(row) for _, show in COLUMNS]
-    return [row.peer, *["void"] * (len(COLUMNS) - 2), f"0/{row.rounds}"]
+def against_itself(cells: Iterable[Cell]) -> list[Against]:
+    """What many routes, instances or connections cost each peer, by its own small GET of the same round."""
+    valid = [cell for cell in cells if not cell.problems and cell.cpu_us > 0]
+    base = {(cell.peer, cell.workers, cell.round): cell.cpu_us for cell in valid if cell.workload == BASE}
+    found: dict[tuple[str, str], list[float]] = {}
+    for cell in valid:
+        if cell.workload in AGAINST_ITSELF and (own := base.get((cell.peer, cell.workers, cell.round))):
+            found.setdefault((cell.peer, cell.workload), []).append(cell.cpu_us / own)
+    return [Against(peer, workload, tuple(ratios)) for (peer, workload), ratios in found.items()]
 
 
-def _title(workload: str, workers: int) -> str:
-    return f"{BY_NAME[workload].title}; {workers} {'worker' if workers == 1 else 'workers'}"
-
-
-def _by_table(all_rows: Sequence[Row]) -> dict[tuple[str, int], list[Row]]:
-    tables: dict[tuple[str, int], list[Row]] = {}
-    for row in all_rows:
-        tables.setdefault((row.workload, row.workers), []).append(row)
-    return tables
-
-
-def terminal(all_rows: Sequence[Row]) -> list[Table | str]:
-    """One table per workload, and the reasons of every void round under it."""
-    shown: list[Table | str] = []
-    for (workload, workers), members in _by_table(all_rows).items():
-        table = Table(
-            title=_title(workload, workers),
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            show_edge=False,
-            pad_edge=False,
-            padding=(0, 1, 0, 0),
+def scaling(cells: Iterable[Cell], core_count: int) -> list[Scaling]:
+    """Two workers against one, of each peer. `core_count`: the cores that all of it shared."""
+    valid = [cell for cell in cells if not cell.problems and cell.workload == SCALING]
+    by_round = {(cell.peer, cell.round, cell.workers): cell for cell in valid}
+    found = []
+    for peer in dict.fromkeys(cell.peer for cell in valid):
+        pairs = [
+            (cell, by_round[peer, cell.round, 2])
+            for cell in valid
+            if cell.peer == peer and cell.workers == 1 and (peer, cell.round, 2) in by_round
+        ]
+        if not pairs:
+            continue
+        found.append(
+            Scaling(
+                peer,
+                one=_middle(one.per_second for one, _ in pairs),
+                two=_middle(two.per_second for _, two in pairs),
+                ratios=tuple(two.per_second / one.per_second for one, two in pairs),
+                ceilings=tuple(core_count * 1e6 / (one.cpu_us + one.others_us) / one.per_second for one, _ in pairs),
+            )
         )
-        for heading, _ in COLUMNS:
-            table.add_column(heading, justify="left" if heading == "peer" else "right", no_wrap=True)
-        for row in members:
-            table.add_row(*cells_of(row))
-        shown.append(table)
-        shown += [f"{row.peer}, void: {problem}" for row in members for problem in row.problems]
-    return shown
+    return found
 
 
-METHOD = f"""\
-Every peer does the same work: least connections over three instances with kept-alive connections to them,
-`X-Forwarded-For`, `-Proto`, `-Host` and a fresh `X-Request-ID` on the forwarded request, `X-Request-ID` and `X-Gateway`
-on the response, one access log line per request in a file, streamed bodies, counters or metrics on, active health
-checks where the peer has them (nginx has none). gw also adds `traceparent`. The configurations are in
-[`benchmarks/load/peers.py`](../load/peers.py).
-
-- The proxy is pinned to the first core (with more than two cores: to as many as it has workers, one being left); the
-  load generator (wrk) and the instances (one nginx) share the rest. All traffic is on loopback.
-- Each cell starts the peer fresh, checks its work on sample requests, warms it up for a second, measures, and ends it.
-  The peers take turns within each round, in an order that rotates from round to round.
-- CPU is user plus system time of the peer's whole process tree, divided by the requests that wrk saw answered,
-  in microseconds.
-  "vs {REFERENCE}" is the median over rounds of the ratio within the same round. MiB is the tree's proportional set
-  size at the end of the load. Everything else is the median over the valid rounds.
-- A round is void, and counts for nothing, unless the sample's body, headers, ids and spread over the instances are
-  right, no response is outside 2xx, no socket fails, and the access log has a line per request (within 1 %).
-- With the proxy at 100 % of its core, latency is mostly time in the queue: it follows from requests/s. The row with
-  one connection shows the latency of the proxy itself.
-
-Run it with `make bench`; `make bench ARGS="--help"` lists its options."""
-
-
-def page(machine: Machine, all_rows: Sequence[Row]) -> str:
-    """The Markdown page: when, where and how first, then the figures."""
-    lines = [
-        "# gw compared with nginx, HAProxy and Caddy",
-        "",
-        "Generated by `python -m benchmarks.load --page`; do not edit.",
-        "",
-        f"- Date: {machine.date}",
-        f"- CPU: {machine.cpu}, {machine.cores} cores",
-        f"- Kernel: {machine.kernel}",
-        f"- Versions: {'; '.join(machine.versions.values())}",
-        f"- {machine.rounds} rounds of {machine.seconds} s for each cell",
-        "",
-        "## Method",
-        "",
-        METHOD,
-        "",
-        "## Figures",
-    ]
-    for (workload, workers), members in _by_table(all_rows).items():
-        lines += ["", f"### {_title(workload, workers)}", ""]
-        lines.append("| " + " | ".join(heading for heading, _ in COLUMNS) + " |")
-        lines.append("| --- |" + " ---: |" * (len(COLUMNS) - 1))
-        lines += ["| " + " | ".join(cells_of(row)) + " |" for row in members]
-        void = [f"- {row.peer}, void: {problem}" for row in members for problem in row.problems]
-        lines += ["", *void] if void else []
-    return "\n".join(lines) + "\n"
+def median_of(values: Sequence[float], show: Callable[[float], str] = "{:.2f}".format) -> str:
+    """The median in words; "-" of nothing."""
+    return show(statistics.median(values)) if values else "-"
