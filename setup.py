@@ -1,15 +1,15 @@
 """Compiles the modules of the hot path with mypyc; everything else is in pyproject.toml.
 
-The same typed sources run as plain Python where they are not compiled: in an editable install, with
-GW_COMPILE=0, and where there is no C compiler.
+The same typed sources run as plain Python where they are not compiled: in an editable install (a compiled
+module would hide every later edit of its source), with GW_COMPILE=0, and where there is no C compiler.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 
-from setuptools import setup
+from setuptools import Distribution, setup
+from setuptools.command.build_ext import build_ext
 
 HOT = [
     "gateway/balance/hashing.py",
@@ -48,23 +48,34 @@ HOT = [
     "gateway/worker/wire.py",
 ]
 
-
-def wants_compiling() -> bool:
-    """An editable install stays Python: a compiled module would hide every later edit of its source."""
-    asked = os.environ.get("GW_COMPILE", "")
-    return asked != "0" and ("editable_wheel" not in sys.argv or asked == "1")
+# What the sources import need not be installed to build them, and is not checked here: `make check` does that.
+MYPY = ["--config-file=", "--ignore-missing-imports"]
 
 
-def extensions() -> list[object]:
-    """One C extension per module, each allowed to fail."""
-    if not wants_compiling():
-        return []
-    from mypyc.build import mypycify  # a build requirement, not needed for plain Python
+class HasExtensions(Distribution):
+    """Has extensions, though which they are is only known once they are built."""
 
-    built = mypycify(HOT, opt_level="2", debug_level="0")
-    for extension in built:
-        extension.optional = True  # without a C compiler the Python sources serve
-    return list(built)
+    def has_ext_modules(self) -> bool:
+        return True
 
 
-setup(ext_modules=extensions())
+class BuildHot(build_ext):
+    """Turns the modules into C, then builds that. Only when it is run: other commands merely ask for it."""
+
+    def run(self) -> None:
+        if self.editable_mode or os.environ.get("GW_COMPILE") == "0":
+            return
+        from mypyc.build import mypycify  # a build requirement, not needed for plain Python
+
+        extensions = mypycify([*MYPY, *HOT], opt_level="2", debug_level="0")
+        for extension in extensions:
+            extension.optional = True  # without a C compiler the Python sources serve
+        self.distribution.ext_modules = extensions
+        in_place = self.inplace
+        self.initialize_options()  # what is finalized cannot be twice
+        self.inplace = in_place
+        self.finalize_options()
+        super().run()
+
+
+setup(distclass=HasExtensions, cmdclass={"build_ext": BuildHot})

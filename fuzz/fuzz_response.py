@@ -1,0 +1,13 @@
+"""Responses: any bytes are accepted with one meaning or refused with a GatewayError, the same however they are cut."""
+
+from __future__ import annotations
+
+from fuzz.splits import splits
+from tests.h1_driver import read_response
+
+
+def one_input(data: bytes) -> None:
+    for method in (b"GET", b"HEAD"):
+        first, *others = (read_response(pieces, method, eof=True).told() for pieces in splits(data))
+        for other in others:
+            assert other == first, f"{other} is not {first}"
