@@ -61,7 +61,6 @@ class Reason(Enum):
     )  # fmt: skip
     OVERLOADED = ("overloaded", 503, Side.OWN, Retry.NO, "The service is at its limit of requests in flight.")
     CONNECTION_LIMIT = ("connection_limit", 503, Side.OWN, Retry.NO, "The gateway is at its limit of connections.")
-    NOT_READY = ("not_ready", 503, Side.OWN, Retry.NO, "The gateway is not ready yet.")
     INTERNAL = ("internal_error", 500, Side.OWN, Retry.NO, "The gateway failed.")
 
     def __init__(self, slug: str, status: int, side: Side, retry: Retry, sentence: str) -> None:
