@@ -7,7 +7,6 @@ inside the block, so that their order, case, duplicates and values stay as they 
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from gateway.errors import GatewayError, Reason
@@ -62,14 +61,22 @@ NEVER_NOMINATED: Final = frozenset(
 _FEW_NAMES: Final = 6  # up to here looking for each name is quicker than looking at each line
 
 
-def finder(names: bytes) -> re.Pattern[bytes]:
-    """A pattern that finds the named fields in a lower-cased block that begins with a line feed.
+Kinds = dict[bytes, int]  # what a field line turned out to be, by the line
 
-    `names` is an alternation of lower-case names; group 1 is the name, group 2 the value with
-    trailing white space. The look-ahead on the first letters makes most lines fail at once.
+_LINES_KEPT: Final = 4096
+_LONGEST_KEPT: Final = 160  # bytes; longer ones are cookies and the like, hardly ever the same
+
+
+def remember(kinds: Kinds, line: bytes, kind: int) -> None:
+    """Remember what a well-formed field line is, so that the next one like it costs a look-up, not a match.
+
+    Only what the bytes of the line alone decide may be remembered. Bounded: when full it starts anew, which
+    costs each line one match; lines that differ every time (dates, ids) can do no more harm than that.
     """
-    first = b"".join(sorted({name[:1] for name in names.split(b"|")}))
-    return re.compile(rb"\n(?=[" + first + rb"])(" + names + rb"):[ \t]*+([^\r]*+)\r")
+    if len(line) <= _LONGEST_KEPT:
+        if len(kinds) >= _LINES_KEPT:
+            kinds.clear()
+        kinds[line] = kind
 
 
 def may_become_lines(data: bytes, start: int, end: int) -> bool:

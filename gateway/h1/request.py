@@ -1,10 +1,9 @@
 """A request head, understood: `parse_request_head` accepts what has exactly one meaning.
 
-Theory: the request line and the whole block of field lines are each matched once against the
-grammar; then the fields that mean something to an intermediary are picked out of the lower-cased
-block by one pattern. Clients on kept connections send the same block again and again (the same
-library, cookies and credentials), so a connection hands its last `RequestFields` back in and they
-are used again when the bytes are equal. Nothing is ever shared between connections.
+Theory: the request line and every field line is matched against the grammar, unless the very same line was
+before: then it is known whether it means something to an intermediary (`fields.remember`). Clients on kept
+connections send the same block again and again (the same library, cookies and credentials), so a connection
+hands its last `RequestFields` back in and they are used again when the bytes are equal.
 """
 
 from __future__ import annotations
@@ -14,11 +13,13 @@ from typing import Final
 
 from gateway.errors import GatewayError, Reason
 from gateway.h1.fields import (
+    HOP_BY_HOP,
     NEVER_NOMINATED,
+    Kinds,
     content_length,
-    finder,
     list_tokens,
     may_become_lines,
+    remember,
     what_is_wrong,
     without,
 )
@@ -32,15 +33,17 @@ from gateway.h1.grammar import (
     TOKEN,
 )
 
-# "-" finds "_" too: servers behind that turn both into one variable (CGI, WSGI) would take X_Forwarded_For or
+# "_" counts as "-" here: servers behind that turn both into one variable (CGI, WSGI) would take X_Forwarded_For or
 # Content_Length for the real field, so the look-alikes are understood to be dropped.
-_SPECIAL: Final = finder(
-    (
-        rb"host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect|via|forwarded"
-        rb"|traceparent|x-request-id|x-forwarded-[^:\r]++|x-real-ip"
-        rb"|proxy-connection|proxy-authorization|http2-settings"
-    ).replace(b"-", b"[-_]")
+_SPECIAL: Final = HOP_BY_HOP.difference((b"proxy-authenticate",)).union(
+    (b"host", b"content-length", b"expect", b"via", b"forwarded", b"traceparent", b"x-request-id", b"x-real-ip")
 )
+# What a field line turned out to be.
+_TRAVELS_ON: Final = 0
+_HOST: Final = 1
+_OTHER: Final = 2
+_kinds: Final[Kinds] = {}
+
 # Fields that the gateway writes itself, or passes on for trusted proxies only (those and all that begin with
 # _FORWARDED), so the client's never travel on inside the block.
 _OWNED: Final = frozenset((b"x-request-id", b"traceparent", b"x-real-ip", b"forwarded", b"via"))
@@ -156,24 +159,52 @@ def parse_request_head(data: bytes, end: int, max_fields: int, previous: Request
 
 
 def _parse_fields(block: bytes, max_fields: int) -> RequestFields:
-    if FIELD_LINES.fullmatch(block) is None:
-        raise GatewayError(Reason.MALFORMED_REQUEST, what_is_wrong(block, 0, len(block)))
-    if block.count(b"\n") > max_fields:
+    lines = block.split(b"\r\n")  # the last one is empty
+    hosts = 0
+    is_usual = True
+    for at in range(len(lines) - 1):
+        kind = _kinds.get(lines[at])
+        if kind is None:
+            kind = _learn(lines[at], block)
+        if kind == _HOST:
+            hosts += 1
+        elif kind == _OTHER:
+            is_usual = False
+    if len(lines) - 1 > max_fields:
         raise GatewayError(Reason.HEADER_TOO_LARGE, f"over {max_fields} header fields")
     fields = RequestFields(block)
-    lower = b"\n" + block.lower()
-    special = _SPECIAL.findall(lower)
-    if len(special) == 1 and special[0][0] == b"host":  # the usual GET
-        _set_host(fields, special[0][1], block, lower)
-        return fields
-    _read_special(fields, special, lower)
+    if is_usual and hosts == 1:
+        lower = b"\n" + block.lower()
+        start = lower.index(b"\nhost:") + 6
+        _set_host(fields, lower[start : lower.index(b"\r", start)].strip(b" \t"), block, lower)
+    elif hosts or not is_usual:
+        _read_special(fields, lines)
     return fields
 
 
-def _read_special(fields: RequestFields, special: list[tuple[bytes, bytes]], lower: bytes) -> None:
+def _learn(line: bytes, block: bytes) -> int:
+    """What kind of line this is. Raises GatewayError when it is malformed."""
+    if FIELD_LINES.fullmatch(line + b"\r\n") is None:
+        raise GatewayError(Reason.MALFORMED_REQUEST, what_is_wrong(block, 0, len(block)))
+    name = line[: line.index(b":")].lower()
+    kind = _HOST if name == b"host" else _OTHER if _is_special(name) else _TRAVELS_ON
+    remember(_kinds, line, kind)
+    return kind
+
+
+def _is_special(name: bytes) -> bool:
+    name = name.replace(b"_", b"-")
+    return name in _SPECIAL or (name.startswith(_FORWARDED) and len(name) > len(_FORWARDED))
+
+
+def _read_special(fields: RequestFields, lines: list[bytes]) -> None:
+    """Take in every line that means something here."""
     by_name: dict[bytes, list[bytes]] = {}
-    for name, value in special:
-        by_name.setdefault(name, []).append(value.rstrip(b" \t"))
+    for line in lines:
+        name, _, value = line.lower().partition(b":")
+        if _is_special(name):
+            by_name.setdefault(name, []).append(value.strip(b" \t"))
+    lower = b"\n" + fields.block.lower()
     hosts = by_name.get(b"host", ())
     if len(hosts) > 1:
         raise GatewayError(Reason.BAD_HOST, "Host is repeated")

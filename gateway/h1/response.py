@@ -12,20 +12,40 @@ from gateway.errors import GatewayError, Reason
 from gateway.h1.fields import (
     HOP_BY_HOP,
     NEVER_NOMINATED,
+    Kinds,
     content_length,
-    finder,
     list_tokens,
     may_become_lines,
+    remember,
     what_is_wrong,
     without,
 )
-from gateway.h1.grammar import FIELD_LINES, STATUS_LINE, STATUS_LINE_START
+from gateway.h1.grammar import CONTENT_LENGTH_DIGITS, FIELD_LINES, STATUS_LINE, STATUS_LINE_START
 
-_SPECIAL: Final = finder(
-    rb"content-length|transfer-encoding|connection|keep-alive|trailer|te|upgrade|proxy-connection|proxy-authenticate"
-    rb"|proxy-authorization|http2-settings|x-gateway|x-request-id"
-)
 _OWNED: Final = frozenset((b"x-gateway", b"x-request-id"))
+_SPECIAL: Final = HOP_BY_HOP | _OWNED | {b"content-length"}
+
+# What a field line turned out to be. Above 0: one more than the Content-Length that it says.
+_PLAIN: Final = 0  # just travels on
+_KEEP_ALIVE: Final = -1  # Connection: keep-alive
+_CLOSE: Final = -2  # Connection: close
+_OTHER: Final = -3  # to be looked at together with the others
+_kinds: Final[Kinds] = {}
+
+
+class _StatusLine:
+    """One line, taken apart."""
+
+    __slots__ = ("minor", "phrase", "status")
+
+    def __init__(self, status: int, phrase: bytes, minor: int) -> None:
+        self.status = status
+        self.phrase = phrase
+        self.minor = minor
+
+
+_STATUS_LINES_KEPT: Final = 256
+_status_lines: Final[dict[bytes, _StatusLine]] = {}
 
 
 class ResponseHead:
@@ -65,45 +85,74 @@ def check_partial_response_head(data: bytes, limit: int) -> None:
 
 
 def parse_response_head(data: bytes, start: int, end: int) -> ResponseHead:
-    """The head in `data[start:end]`, `end` just past the empty line. Raises GatewayError(BAD_RESPONSE)."""
-    line = STATUS_LINE.match(data, start)
-    if line is None:
-        raise GatewayError(Reason.BAD_RESPONSE, f"status line {data[start : start + 60]!r}")
-    minor_digit, code, phrase = line.groups()
-    block = data[line.end() : end - 2]
-    if FIELD_LINES.fullmatch(block) is None:
-        raise GatewayError(Reason.BAD_RESPONSE, what_is_wrong(block, 0, len(block)))
-    head = ResponseHead(int(code), phrase or b"", 1 if minor_digit == b"1" else 0, block)
-    lower = b"\n" + block.lower()
-    special = _SPECIAL.findall(lower)
-    if special:
-        if not _read_usual(head, special, lower):
-            _read_special(head, special)
-        if head.status < 205 and head.status != 200:
-            _check_without_content(head)
+    """The head in `data[start:end]`, `end` just past the empty line. Raises GatewayError(BAD_RESPONSE).
+
+    Instances write the same lines again and again, so what a line was found to be is remembered; see `fields.remember`.
+    """
+    lines = data[start : end - 4].split(b"\r\n")
+    first = _status_lines.get(lines[0])
+    if first is None:
+        first = _read_status_line(lines[0])
+    block = data[start + len(lines[0]) + 2 : end - 2]
+    head = ResponseHead(first.status, first.phrase, first.minor, block)
+    length = 0  # as in _kinds
+    connection = 0  # number of the line
+    is_usual = True
+    for at in range(1, len(lines)):
+        kind = _kinds.get(lines[at])
+        if kind is None:
+            kind = _learn(lines[at], block)
+        if kind == _PLAIN:
+            continue
+        if kind > 0 and not length:
+            length = kind
+        elif _OTHER < kind < _PLAIN and not connection:
+            connection = at
+            head.close = kind == _CLOSE
+        else:
+            is_usual = False
+    if not is_usual:
+        _read_special(head, lines)
+    else:
+        head.content_length = length - 1
+        if connection:
+            del lines[connection]
+            lines[0] = b""
+            head.forward = b"\r\n".join(lines)[2:] + b"\r\n" if len(lines) > 1 else b""
+    if head.status < 205 and head.status != 200:
+        _check_without_content(head)
     return head
 
 
-def _read_usual(head: ResponseHead, special: list[tuple[bytes, bytes]], lower: bytes) -> bool:
-    """Nearly every response says its length, and `keep-alive` or `close` at most. False: this one says more."""
-    if len(special) > 2:
-        return False
-    connection: bytes | None = None
-    length: bytes | None = None
-    for name, value in special:
-        if name == b"content-length" and length is None:
-            length = value
-        elif name == b"connection" and connection is None and (value == b"keep-alive" or value == b"close"):
-            connection = value
-        else:
-            return False
-    if length is not None:
-        head.content_length = content_length([length], Reason.BAD_RESPONSE)
-    if connection is not None:
-        head.close = connection == b"close"
-        start = lower.index(b"\nconnection:")  # `lower` has one byte more in front than the block
-        head.forward = head.forward[:start] + head.forward[lower.index(b"\n", start + 1) :]
-    return True
+def _read_status_line(line: bytes) -> _StatusLine:
+    match = STATUS_LINE.fullmatch(line + b"\r\n")
+    if match is None:
+        raise GatewayError(Reason.BAD_RESPONSE, f"status line {line[:60]!r}")
+    minor_digit, code, phrase = match.groups()
+    read = _StatusLine(int(code), phrase or b"", 1 if minor_digit == b"1" else 0)
+    if len(_status_lines) >= _STATUS_LINES_KEPT:
+        _status_lines.clear()
+    _status_lines[line] = read
+    return read
+
+
+def _learn(line: bytes, block: bytes) -> int:
+    """What kind of line this is. Raises GatewayError when it is malformed."""
+    if FIELD_LINES.fullmatch(line + b"\r\n") is None:
+        raise GatewayError(Reason.BAD_RESPONSE, what_is_wrong(block, 0, len(block)))
+    name, _, value = line.lower().partition(b":")
+    value = value.strip(b" \t")
+    kind = _PLAIN
+    if name == b"content-length" and value.isdigit() and len(value) <= CONTENT_LENGTH_DIGITS:
+        kind = int(value) + 1
+    elif name == b"connection" and value == b"keep-alive":
+        kind = _KEEP_ALIVE
+    elif name == b"connection" and value == b"close":
+        kind = _CLOSE
+    elif name in _SPECIAL:
+        kind = _OTHER
+    remember(_kinds, line, kind)
+    return kind
 
 
 def _check_without_content(head: ResponseHead) -> None:
@@ -118,10 +167,14 @@ def _check_without_content(head: ResponseHead) -> None:
             head.forward = without(head.forward, {b"content-length"})
 
 
-def _read_special(head: ResponseHead, special: list[tuple[bytes, bytes]]) -> None:
+def _read_special(head: ResponseHead, lines: list[bytes]) -> None:
+    """Take in every line that means something here; the first of `lines` is the status line."""
+    head.close = head.minor == 0
     by_name: dict[bytes, list[bytes]] = {}
-    for name, value in special:
-        by_name.setdefault(name, []).append(value.rstrip(b" \t"))
+    for line in lines[1:]:
+        name, _, value = line.lower().partition(b":")
+        if name in _SPECIAL:
+            by_name.setdefault(name, []).append(value.strip(b" \t"))
     if b"content-length" in by_name:
         head.content_length = content_length(by_name[b"content-length"], Reason.BAD_RESPONSE)
     if b"transfer-encoding" in by_name:

@@ -10,13 +10,40 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.errors import GatewayError, Reason
-from gateway.h1.fields import content_length, finder, list_tokens, without
+from gateway.h1.fields import content_length, list_tokens, remember, without
 from gateway.h1.request import parse_request_head
+from gateway.h1.response import parse_response_head
 
 
-def test_a_finder_finds_whole_names_at_line_starts_only() -> None:
-    block = b"\nte: a\r\nx-te: b\r\nten: c\r\nx: te: d\r\nte:\r\n"
-    assert finder(b"te|host").findall(block) == [(b"te", b"a"), (b"te", b"")]
+@pytest.mark.parametrize("line", [b"x-te: a", b"ten: c", b"x: te: d", b"xhost: a", b"Content-Lengths: 5"])
+def test_names_that_only_look_special_travel_on(line: bytes) -> None:
+    block = b"Host: a\r\n" + line + b"\r\n"
+    data = b"GET / HTTP/1.1\r\n" + block + b"\r\n"
+    assert parse_request_head(data, len(data), 100).fields.forward == block
+    data = b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n"
+    assert parse_response_head(data, 0, len(data)).forward == line + b"\r\n"
+
+
+def test_a_line_is_understood_the_same_when_it_is_seen_again() -> None:
+    for _ in range(3):
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-A: b\r\nConnection: close\r\n\r\n"
+        head = parse_response_head(data, 0, len(data))
+        assert (head.content_length, head.close, head.forward) == (5, True, b"Content-Length: 5\r\nX-A: b\r\n")
+        data = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n"
+        with pytest.raises(GatewayError):
+            parse_response_head(data, 0, len(data))
+        with pytest.raises(GatewayError):
+            parse_response_head(b"HTTP/1.1 200 OK\r\nX-A : b\r\n\r\n", 0, 30)
+
+
+def test_what_is_remembered_of_lines_is_bounded() -> None:
+    kinds: dict[bytes, int] = {}
+    for number in range(10_000):
+        remember(kinds, b"X-Id: %d" % number, 0)
+    assert len(kinds) <= 4096
+    remember(kinds, b"Cookie: " + b"x" * 1000, 0)
+    assert all(len(line) < 1000 for line in kinds)
+
 
 
 def test_without_takes_lines_out_whatever_their_case() -> None:
