@@ -28,6 +28,7 @@ HOT = [
     "gateway/proxy/account.py",
     "gateway/proxy/budget.py",
     "gateway/proxy/context.py",
+    "gateway/proxy/counts.py",
     "gateway/proxy/deadlines.py",
     "gateway/proxy/downstream.py",
     "gateway/proxy/exchange.py",

@@ -227,11 +227,13 @@ class World:
 
     def outcomes(self, cell: int = 1) -> dict[str, int]:
         """How attempts on an instance ended."""
+        self.ctx.counts.write()  # as the loop does after a batch
         totals = self.ledger.instance_totals(cell)
         return {name: totals[word] for word, name in OUTCOMES if totals[word]}
 
     def codes(self, cell: int = 1) -> dict[int, int]:
         """Responses of a route by status code."""
+        self.ctx.counts.write()
         return self.ledger.route_totals(cell).codes
 
     @property

@@ -143,6 +143,7 @@ def run(request: bytes, requests: int) -> float:
         down.on_data(request)
         network.answer()
         if turn % 16 == 0:
+            ctx.counts.write()
             ctx.access.flush()
     return time.process_time() - started
 

@@ -22,10 +22,15 @@ class LiveInstance:
         "eligible",
         "ewma",
         "ewma_at",
+        "has_news",
         "host",
         "idle",
         "in_flight_own",
         "in_flight_words",
+        "logged",
+        "new_attempts",
+        "new_ok",
+        "new_us",
         "port",
         "sentenced_until",
         "service",
@@ -51,6 +56,13 @@ class LiveInstance:
         self.eject_count = 0
         self.ejected_until = 0.0  # in force; set by whoever applies what the detector says
         self.sentenced_until = 0.0  # the end of the detector's last ejection, whether applied or not
+        # Counted, but not in the ledger yet; kept and written by the proxy's counts.
+        self.has_news = False
+        self.new_attempts = 0
+        self.new_ok = 0
+        self.new_us = 0
+        # As it stands in access log lines.
+        self.logged = b'"instance":"%b","service":"%b"' % (self.address.encode(), service.encode())
         self.idle: list[object] = []  # pooled upstream connections, idle
 
     def in_flight(self, words: memoryview) -> int:

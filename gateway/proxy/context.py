@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Final, Protocol
 
+from gateway.proxy.counts import Counts
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.service import LiveService
 from gateway.proxy.transport import Network
 from gateway.routing.match import RouteTable
-from gateway.shm.layout import route_word
 from gateway.shm.ledger import CodeSlots
 from gateway.snapshot.model import WorkerSettings
 
@@ -103,8 +103,7 @@ class Context:
 
     __slots__ = (
         "access",
-        "codes",
-        "count_words",
+        "counts",
         "date",
         "deadlines",
         "draining",
@@ -113,7 +112,6 @@ class Context:
         "network",
         "now",
         "report",
-        "routes_start",
         "row",
         "services",
         "settings",
@@ -143,9 +141,7 @@ class Context:
         self.date = b""  # the same as an HTTP date (RFC 9110 5.6.7)
         self.words = words  # the whole ledger
         self.row = row
-        self.routes_start = route_word(row, 0, 0)
-        self.codes = codes
-        self.count_words: dict[int, int] = {}  # by route cell and status, see `account`
+        self.counts = Counts(words, row, codes)
         self.network: Network  # the loop, which needs the context first
         self.access = access
         self.ids = Ids(rng)

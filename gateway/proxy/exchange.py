@@ -86,7 +86,7 @@ class Exchange:
             except GatewayError as error:
                 self.fail(error.reason, error.detail)
                 return
-        if self.service.picker.needs_key:
+        if self.service.needs_key:
             self._key = account.hash_key(self.service.record.hash_on, self.head, self.down, ctx)
         self._head_bytes = forward.request_head(self.head, self.route, self.down, ctx, self.request_id, self.trace)
         if body:
@@ -162,7 +162,7 @@ class Exchange:
         self.instance = instance
         self.attempts += 1
         self._attempt_started = ctx.now
-        account.begin_attempt(ctx.words, instance)
+        account.begin_attempt(ctx, instance)
         up = take_idle(instance, ctx) if not self._was_stale else None
         if up is not None:
             up.reuse(self)

@@ -47,6 +47,8 @@ class LiveService:
         "in_flight",
         "instances",
         "name",
+        "needs_key",
+        "observes_latency",
         "picker",
         "record",
         "retries",
@@ -67,7 +69,7 @@ class LiveService:
         self._ejected_elsewhere: frozenset[str] = frozenset()  # by the snapshot: any worker's judgement
         self._eligible: tuple[LiveInstance, ...] = ()
         self._detector = OutlierDetector(record.consecutive_failures, record.eject_time)
-        self.picker: Picker = self._make_picker(())
+        self._use(())
         self.apply(record)
 
     def apply(self, record: ServiceRecord) -> list[Upstream]:
@@ -167,11 +169,14 @@ class LiveService:
     def _rebuild(self) -> None:
         usable = tuple(i for i in self._eligible if i.address not in self._ejected)
         # Nothing but ejected instances left (the others went since): they are better than a 503.
-        self.picker = self._make_picker(usable or self._eligible)
+        self._use(usable or self._eligible)
 
-    def _make_picker(self, instances: tuple[LiveInstance, ...]) -> Picker:
+    def _use(self, instances: tuple[LiveInstance, ...]) -> None:
         record = self.record
-        return make_picker(record.balance, instances, self._words, record.max_in_flight, self._worker)
+        picker = make_picker(record.balance, instances, self._words, record.max_in_flight, self._worker)
+        self.picker: Picker = picker
+        self.needs_key = picker.needs_key
+        self.observes_latency = picker.observes
 
 
 def _take_idle(instance: LiveInstance) -> list[Upstream]:

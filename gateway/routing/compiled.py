@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -62,6 +63,7 @@ class CompiledRoute:
         "header_block",
         "header_names",
         "label",
+        "logged",
         "methods",
         "pattern",
         "per_try_timeout",
@@ -88,6 +90,7 @@ class CompiledRoute:
         self.header_block = b"".join(f"{name}: {value}\r\n".encode() for name, value in record.headers)
         self.header_names = frozenset(name.lower().encode() for name, _ in record.headers)
         self.label = record.host + record.path  # for metrics and logs
+        self.logged = b'"route":%b' % json.dumps(self.label).encode()  # in access log lines
         # How much of a path strip_path removes: bytes, or (negative) segments where names make the bytes vary.
         self._skip = -pattern.depth if pattern.has_names else len(pattern.literal)
 

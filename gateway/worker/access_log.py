@@ -14,6 +14,7 @@ import stat
 from time import gmtime, strftime
 from typing import Final
 
+from gateway.balance.instance import LiveInstance
 from gateway.errors import Reason
 from gateway.h1.request import RequestHead
 from gateway.proxy.context import Context, Reporter
@@ -24,6 +25,7 @@ _PIPE_BYTES: Final = 4096  # PIPE_BUF on Linux
 _STDOUT: Final = 1
 _DIGITS: Final = tuple(b"%03d" % number for number in range(1000))  # three of them
 _NUMBERS: Final = tuple(b"%d" % number for number in range(4096))
+_STATUSES: Final = tuple(b'","status":%03d,"bytes_in":' % number for number in range(1000))
 
 
 class AccessLog:
@@ -39,8 +41,10 @@ class AccessLog:
         self._json = True
         self._fd = -1
         self._limit = 0  # bytes of one write; 0: any
-        self._second = -1
+        self._wall = -1.0  # what the two below stand for
         self._stamp = b""
+        self._second = -1
+        self._stamp_second = b""
 
     def bind(self, ctx: Context) -> None:
         """Use this worker's clocks."""
@@ -49,6 +53,7 @@ class AccessLog:
     def use_settings(self, target: str, style: str) -> None:
         """`target`: a path, "stdout" or "off"; `style`: "json" or "console"."""
         self._json = style == "json"
+        self._wall = -1.0
         if target != self._target:
             self.flush()
             self._target = target
@@ -96,9 +101,9 @@ class AccessLog:
                 ctx.now - exchange.started,
                 exchange.upstream_seconds,
                 exchange.attempts,
-                instance.address.encode() if instance is not None else b"",
-                exchange.route.label.encode(),
-                exchange.service.name.encode(),
+                instance,
+                exchange.service.name,
+                exchange.route.logged,
                 exchange.detail,
             )
         )
@@ -110,24 +115,10 @@ class AccessLog:
         method, host, target = (b"", b"", b"") if head is None else (head.method, head.fields.host_field, head.target)
         self._lines.append(
             self._line(
-                request_id,
-                down.peer,
-                method,
-                host,
-                target,
-                reason.status,
-                reason,
-                0,
-                0,
-                0.0,
-                -1.0,
-                0,
-                b"",
-                b"",
-                b"",
-                detail,
+                request_id, down.peer, method, host, target, reason.status, reason, 0, 0, 0.0, -1.0, 0,
+                None, "", b'"route":""', detail,
             )
-        )
+        )  # fmt: skip
 
     def flush(self) -> None:
         """Write the lines of a batch."""
@@ -153,47 +144,56 @@ class AccessLog:
         seconds: float,
         upstream_seconds: float,
         attempts: int,
-        instance: bytes,
+        instance: LiveInstance | None,
+        service: str,
         route: bytes,
-        service: bytes,
         detail: str,
     ) -> bytes:
-        wall = self._ctx.wall
-        second = int(wall)
-        if second != self._second:
-            self._second = second
-            self._stamp = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
+        if self._ctx.wall != self._wall:
+            self._set_time(self._ctx.wall)
         if not self._json:
-            return b'%b %b.%03dZ "%b %b" %d %d %.3f %b %b %b %b\n' % (
-                peer, self._stamp, int(wall * 1000) % 1000, method, target, status, bytes_out, seconds,
-                instance or b"-", service or b"-", reason.slug.encode() if reason is not None else b"-", request_id,
+            return b'%b %b "%b %b" %d %d %.3f %b %b %b %b\n' % (
+                peer, self._stamp, method, target, status, bytes_out, seconds,
+                instance.address.encode() if instance is not None else b"-", service.encode() or b"-",
+                reason.slug.encode() if reason is not None else b"-", request_id,
             )  # fmt: skip
-        if b'"' in target or b"\\" in target:
+        if 0x22 in target or 0x5C in target:
             target = target.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         extra = b""
         if reason is not None:
             extra = b',"reason":"%b","detail":%b' % (reason.slug.encode(), json.dumps(detail).encode())
-        # Joined rather than formatted: b"%d" costs several times a look-up (measured, compiled and not).
-        return b"".join(
-            (
-                b'{"time":"', self._stamp, b".", _DIGITS[int(wall * 1000) % 1000],
-                b'Z","request_id":"', request_id,
-                b'","client":"', peer,
-                b'","method":"', method,
-                b'","host":"', host,
-                b'","target":"', target,
-                b'","status":', _DIGITS[status],
-                b',"bytes_in":', _decimal(bytes_in),
-                b',"bytes_out":', _decimal(bytes_out),
-                b',"duration_ms":', _milliseconds(seconds),
-                b',"upstream_ms":', _milliseconds(upstream_seconds),
-                b',"attempts":', _decimal(attempts),
-                b',"instance":"', instance,
-                b'","route":"', route,
-                b'","service":"', service,
-                b'"', extra, b"}\n",
-            )
-        )  # fmt: skip
+        duration = _milliseconds(seconds)
+        # Nothing but %b: other conversions cost several times a look-up (measured, compiled and not).
+        return (
+            b'%b%b","client":"%b","method":"%b","host":"%b","target":"%b%b%b,"bytes_out":%b,"duration_ms":%b'
+            b',"upstream_ms":%b,"attempts":%b,%b,%b%b}\n'
+        ) % (
+            self._stamp,
+            request_id,
+            peer,
+            method,
+            host,
+            target,
+            _STATUSES[status],
+            _decimal(bytes_in),
+            _decimal(bytes_out),
+            duration,
+            duration if upstream_seconds == seconds else _milliseconds(upstream_seconds),
+            _decimal(attempts),
+            instance.logged if instance is not None else b'"instance":"","service":"%b"' % service.encode(),
+            route,
+            extra,
+        )
+
+    def _set_time(self, wall: float) -> None:
+        """The beginning of the lines of a batch, all of which have the same time."""
+        self._wall = wall
+        second = int(wall)
+        if second != self._second:
+            self._second = second
+            self._stamp_second = strftime("%Y-%m-%dT%H:%M:%S", gmtime(second)).encode()
+        stamp = self._stamp_second + b"." + _DIGITS[int(wall * 1000) % 1000] + b"Z"
+        self._stamp = b'{"time":"' + stamp + b'","request_id":"' if self._json else stamp
 
     def _write_pieces(self, lines: list[bytes]) -> None:
         """Pieces of whole lines that the kernel does not mix with those of other writers."""

@@ -183,6 +183,7 @@ class Worker:
         self._words[row_word(self._row, R_STATE)] = state
 
     def _write_stats(self) -> None:
+        self._ctx.counts.write()
         stats = self._ctx.stats
         for word, name in self._words_by_stat:
             self._words[word] = getattr(stats, name)

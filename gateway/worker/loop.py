@@ -156,6 +156,7 @@ class Loop:
         if ctx.deadlines.next_at() <= ctx.now:
             self._expire()
         self._close_discarded()
+        ctx.counts.write()
         ctx.access.flush()
         if ctx.draining and not self.wires():
             self.is_stopping = True

@@ -45,7 +45,6 @@ def test_what_is_remembered_of_lines_is_bounded() -> None:
     assert all(len(line) < 1000 for line in kinds)
 
 
-
 def test_without_takes_lines_out_whatever_their_case() -> None:
     block = b"A: 1\r\nb: 2\r\nB:3\r\nC: b: 4\r\n"
     assert without(block, {b"b"}) == b"A: 1\r\nC: b: 4\r\n"
