@@ -49,6 +49,8 @@ _kinds: Final[Kinds] = {}
 _OWNED: Final = frozenset((b"x-request-id", b"traceparent", b"x-real-ip", b"forwarded", b"via"))
 _FORWARDED: Final = b"x-forwarded-"
 _PLAIN: Final = frozenset((b"host", b"content-length", b"expect"))  # understood, yet forwarded as they are
+_USUAL_METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"))
+_TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)  # as in REQUEST_LINE
 _NOT_A_BLOCK: Final = b"\0"  # equals nothing that a client can have sent
 # RFC 9112 7: codings that exist, which the gateway does not take apart (501 rather than 400).
 _KNOWN_CODINGS: Final = frozenset((b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"))
@@ -116,8 +118,7 @@ class RequestHead:
         self.target = target
         self.minor = minor  # of HTTP/1.x
         self.fields = fields
-        query = target.find(b"?")
-        self.path = target if query < 0 else target[:query]
+        self.path = target[: target.index(b"?")] if 0x3F in target else target  # "?"
         # RFC 9112 9.3: persistence
         self.keep_alive = not fields.close and (minor == 1 or fields.keep_alive)
 
@@ -142,13 +143,18 @@ def check_partial_head(data: bytes, limit: int) -> None:
 
 def parse_request_head(data: bytes, end: int, max_fields: int, previous: RequestFields | None = None) -> RequestHead:
     """The head in `data[:end]`, where `end` is just past the empty line. Raises GatewayError (4xx, 5xx)."""
-    line = REQUEST_LINE.match(data)
-    if line is None:
-        raise _bad_request_line(data, end)
-    block = data[line.end() : end - 2]
+    line_end = data.find(b"\r\n")
+    parts = data[:line_end].split(b" ")
+    if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in _USUAL_METHODS and _is_target(parts[1]):
+        method, target, minor = parts[0], parts[1], 1
+    else:
+        line = REQUEST_LINE.match(data)
+        if line is None:
+            raise _bad_request_line(data, end)
+        method, target, minor_digit = line.groups()
+        minor = 1 if minor_digit == b"1" else 0
+    block = data[line_end + 2 : end - 2]
     fields = _parse_fields(block, max_fields) if previous is None or previous.block != block else previous
-    method, target, minor_digit = line.groups()
-    minor = 1 if minor_digit == b"1" else 0
     if fields.chunked and minor == 0:
         raise GatewayError(Reason.MALFORMED_REQUEST, "Transfer-Encoding in HTTP/1.0")
     if not fields.host_field and minor == 1:
@@ -156,6 +162,11 @@ def parse_request_head(data: bytes, end: int, max_fields: int, previous: Request
     if target[0] != 0x2F or method == b"CONNECT":  # "/"
         return _other_form(method, target, minor, fields)
     return RequestHead(method, target, minor, fields)
+
+
+def _is_target(target: bytes) -> bool:
+    """As REQUEST_LINE says, at half its cost."""
+    return bool(target) and not target.translate(None, _TARGET_BYTES)
 
 
 def _parse_fields(block: bytes, max_fields: int) -> RequestFields:

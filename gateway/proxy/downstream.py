@@ -42,6 +42,14 @@ class DownstreamState(Enum):
     CLOSED = "closed"
 
 
+# Looked up once: a member of an enum costs a search through its class each time.
+_PROXY_HEADER: Final = DownstreamState.PROXY_HEADER
+_HEAD: Final = DownstreamState.HEAD
+_EXCHANGE: Final = DownstreamState.EXCHANGE
+_TUNNEL: Final = DownstreamState.TUNNEL
+_CLOSED: Final = DownstreamState.CLOSED
+
+
 class Downstream(Timed):
     """The machine of one client connection."""
 
@@ -76,7 +84,7 @@ class Downstream(Timed):
         self.trusted = ctx.trusts(peer)
         self._is_half_closed = False
         self.is_congested = False  # a write said so, and `on_drained` has not come yet
-        self.state = DownstreamState.PROXY_HEADER if ctx.settings.proxy_protocol else DownstreamState.HEAD
+        self.state = _PROXY_HEADER if ctx.settings.proxy_protocol else _HEAD
         # What `forward` keeps of the last request, for the next one with the same fields.
         self.static_for: RequestFields | None = None
         self.static_route: CompiledRoute | None = None
@@ -88,7 +96,7 @@ class Downstream(Timed):
     @property
     def is_idle(self) -> bool:
         """Between requests, with nothing of the next one received."""
-        return self.state is DownstreamState.HEAD and not self._buffer
+        return self.state is _HEAD and not self._buffer
 
     @property
     def is_last(self) -> bool:
@@ -100,17 +108,17 @@ class Downstream(Timed):
     def on_data(self, data: bytes) -> None:
         self._ctx.stats.bytes_in += len(data)
         state = self.state
-        if state is DownstreamState.HEAD:
+        if state is _HEAD:
             if self._buffer:
                 data = self._buffer + data
             self._read_heads(data)
             return
         exchange = self._exchange
         if exchange is None:
-            if state is DownstreamState.PROXY_HEADER:
+            if state is _PROXY_HEADER:
                 self._read_proxy_header(self._buffer + data)
             return
-        if state is DownstreamState.TUNNEL:
+        if state is _TUNNEL:
             exchange.tunnel.on_client_data(data)
         elif not exchange.request_done:
             exchange.on_request_data(data)
@@ -125,7 +133,7 @@ class Downstream(Timed):
         if exchange is None:
             self._end()
             self.transport.close()
-        elif self.state is DownstreamState.TUNNEL:
+        elif self.state is _TUNNEL:
             exchange.tunnel.on_client_eof()
         elif not exchange.request_done:
             exchange.on_client_gone()
@@ -137,7 +145,7 @@ class Downstream(Timed):
         exchange = self._exchange
         if exchange is None:
             self._end()
-        elif self.state is DownstreamState.TUNNEL:
+        elif self.state is _TUNNEL:
             exchange.end_tunnel()
         else:
             exchange.on_client_gone()
@@ -152,7 +160,7 @@ class Downstream(Timed):
     def on_deadline(self, now: float) -> None:
         if self._exchange is not None:
             return
-        if self._buffer and self.state is DownstreamState.PROXY_HEADER:
+        if self._buffer and self.state is _PROXY_HEADER:
             self._turn_away(GatewayError(Reason.BAD_PROXY_HEADER, "the PROXY protocol header did not arrive in time"))
         elif self._buffer and not self.is_congested:
             self._refuse(GatewayError(Reason.HEADER_TIMEOUT))
@@ -168,7 +176,7 @@ class Downstream(Timed):
 
     def begin_tunnel(self) -> bytes:
         """The connection carries bytes from now on. Returns what the client sent ahead."""
-        self.state = DownstreamState.TUNNEL
+        self.state = _TUNNEL
         self.transport.resume()
         early, self._buffer = self._buffer, b""
         return early
@@ -188,7 +196,7 @@ class Downstream(Timed):
             self._end()
             self.transport.close(linger=not request_done or bool(self._buffer))
         else:
-            self.state = DownstreamState.HEAD
+            self.state = _HEAD
             ctx.deadlines.arm(self, ctx.now + (DRAIN_IDLE if ctx.draining else ctx.settings.idle_timeout))
             if self.is_congested:
                 self.transport.pause()  # nothing more is answered before the client has taken what is kept for it
@@ -200,7 +208,7 @@ class Downstream(Timed):
 
         An idle connection is not closed at once: a request may be on its way, and would be lost.
         """
-        if self.is_idle or self.state is DownstreamState.PROXY_HEADER:
+        if self.is_idle or self.state is _PROXY_HEADER:
             self._ctx.deadlines.arm(self, min(self.deadline, self._ctx.now + DRAIN_IDLE))
 
     def crash(self) -> None:
@@ -210,7 +218,7 @@ class Downstream(Timed):
             self._buffer = b""  # the connection ends here: nothing that waits is begun
             self._is_half_closed = True
             exchange.fail_internally()
-        if self.state is not DownstreamState.CLOSED:
+        if self.state is not _CLOSED:
             self._end()
             self.transport.abort()
 
@@ -238,7 +246,7 @@ class Downstream(Timed):
         if header.source:
             self.peer = header.source.encode()
             self.trusted = self._ctx.trusts(header.source)
-        self.state = DownstreamState.HEAD
+        self.state = _HEAD
         self._buffer = b""
         if len(data) > header.length:
             self._read_heads(data[header.length :])
@@ -276,12 +284,12 @@ class Downstream(Timed):
                 break
             self._fields = head.fields
             self._begin(head, data[end:] if len(data) > end else b"")
-            if self.state is not DownstreamState.HEAD or self.is_congested or not self._buffer:
+            if self.state is not _HEAD or self.is_congested or not self._buffer:
                 break
             data, self._buffer = self._buffer, b""
             is_new = True
         self._is_parsing = False
-        if self.state is DownstreamState.HEAD and not self.is_congested:
+        if self.state is _HEAD and not self.is_congested:
             self.transport.resume()  # paused if much was sent ahead
 
     def _wait_for_head(self, data: bytes, is_new: bool) -> None:
@@ -299,7 +307,7 @@ class Downstream(Timed):
             return
         route = ctx.table.match(head.fields.host, head.path, head.method)
         if isinstance(route, CompiledRoute):
-            self.state = DownstreamState.EXCHANGE
+            self.state = _EXCHANGE
             ctx.deadlines.arm(self, NEVER)
             exchange = self._exchange = Exchange(self, head, route, ctx.services[route.service], ctx)
             if exchange.request_done:
@@ -373,7 +381,7 @@ class Downstream(Timed):
         self.transport.close()
 
     def _end(self) -> None:
-        if self.state is not DownstreamState.CLOSED:
-            self.state = DownstreamState.CLOSED
+        if self.state is not _CLOSED:
+            self.state = _CLOSED
             self._ctx.stats.connections -= 1
             self._ctx.deadlines.forget(self)

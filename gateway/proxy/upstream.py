@@ -40,6 +40,15 @@ class UpstreamState(Enum):
     CLOSED = "closed"
 
 
+# Looked up once: a member of an enum costs a search through its class each time.
+_CONNECTING: Final = UpstreamState.CONNECTING
+_HEAD: Final = UpstreamState.HEAD
+_BODY: Final = UpstreamState.BODY
+_IDLE: Final = UpstreamState.IDLE
+_TUNNEL: Final = UpstreamState.TUNNEL
+_CLOSED: Final = UpstreamState.CLOSED
+
+
 class Upstream(Timed):
     """The machine of one upstream connection."""
 
@@ -70,7 +79,7 @@ class Upstream(Timed):
         self.exchange: Exchange | None = None
         self.reused = False
         self.is_congested = False  # a write said so, and `on_drained` has not come yet
-        self.state = UpstreamState.CONNECTING
+        self.state = _CONNECTING
         self.transport: Transport
 
     def open(self, exchange: Exchange, connect_timeout: float) -> None:
@@ -83,7 +92,7 @@ class Upstream(Timed):
         """Take the connection out of idleness for an exchange."""
         self.exchange = exchange
         self.reused = True
-        self.state = UpstreamState.HEAD
+        self.state = _HEAD
 
     @property
     def was_silent(self) -> bool:
@@ -92,13 +101,13 @@ class Upstream(Timed):
 
     def switch_to_tunnel(self) -> None:
         """From now on the connection carries bytes, not messages."""
-        self.state = UpstreamState.TUNNEL
+        self.state = _TUNNEL
 
     def close(self) -> None:
         """Close, whatever the state."""
-        if self.state is UpstreamState.CLOSED:
+        if self.state is _CLOSED:
             return
-        if self.state is UpstreamState.IDLE:
+        if self.state is _IDLE:
             self._leave_pool()
         self._detach()
         self.transport.close()
@@ -106,7 +115,7 @@ class Upstream(Timed):
     # --- what the connection delivers ------------------------------------------------------------
 
     def on_connected(self) -> None:
-        self.state = UpstreamState.HEAD
+        self.state = _HEAD
         if self.exchange is not None:
             self.exchange.on_connected()
 
@@ -116,21 +125,21 @@ class Upstream(Timed):
 
     def on_data(self, data: bytes) -> None:
         state = self.state
-        if state is UpstreamState.HEAD:
+        if state is _HEAD:
             self._on_head_data(data)
-        elif state is UpstreamState.BODY:
+        elif state is _BODY:
             self._on_body_data(data)
-        elif state is UpstreamState.TUNNEL:
+        elif state is _TUNNEL:
             assert self.exchange is not None
             self.exchange.tunnel.on_upstream_data(data)
         else:  # idle: nobody asked for anything
             self.close()
 
     def on_eof(self) -> None:
-        if self.state is UpstreamState.TUNNEL:
+        if self.state is _TUNNEL:
             assert self.exchange is not None
             self.exchange.tunnel.on_upstream_eof()
-        elif self.state is UpstreamState.BODY and isinstance(self._reader, CloseReader):
+        elif self.state is _BODY and isinstance(self._reader, CloseReader):
             exchange = self.exchange
             self.close()
             assert exchange is not None
@@ -147,9 +156,9 @@ class Upstream(Timed):
             self.exchange.on_upstream_drained()
 
     def on_deadline(self, now: float) -> None:
-        if self.state is UpstreamState.IDLE:
+        if self.state is _IDLE:
             self.close()
-        elif self.state is UpstreamState.CONNECTING:
+        elif self.state is _CONNECTING:
             self._fail(Reason.CONNECT_TIMEOUT, "no connection in time")
         elif self.exchange is not None:
             self.exchange.on_timeout()
@@ -248,7 +257,7 @@ class Upstream(Timed):
             exchange.on_response(head, body, True, reader.trailers)
         else:
             self._reader = reader
-            self.state = UpstreamState.BODY
+            self.state = _BODY
             exchange.on_response(head, body, False)
 
     def _on_body_data(self, data: bytes) -> None:
@@ -277,7 +286,7 @@ class Upstream(Timed):
             return
         self.exchange = None
         self._interim = 0
-        self.state = UpstreamState.IDLE
+        self.state = _IDLE
         self.instance.idle.append(self)
         ctx = self._ctx
         ctx.stats.upstream_idle += 1
@@ -290,11 +299,11 @@ class Upstream(Timed):
         self._ctx.stats.upstream_idle -= 1
 
     def _on_gone(self, detail: str) -> None:
-        if self.state is UpstreamState.IDLE or self.exchange is None:
+        if self.state is _IDLE or self.exchange is None:
             self.close()
-        elif self.state is UpstreamState.TUNNEL:
+        elif self.state is _TUNNEL:
             self.exchange.tunnel.on_upstream_lost()
-        elif self.state is UpstreamState.BODY:
+        elif self.state is _BODY:
             self._fail(Reason.RESPONSE_TRUNCATED, detail)
         else:
             self._fail(Reason.UPSTREAM_RESET, detail)
@@ -307,7 +316,7 @@ class Upstream(Timed):
             exchange.on_attempt_failed(reason, detail, stale=self.reused and silent and reason is Reason.UPSTREAM_RESET)
 
     def _detach(self) -> None:
-        self.state = UpstreamState.CLOSED
+        self.state = _CLOSED
         self.exchange = None
         self._ctx.deadlines.forget(self)
 

@@ -144,7 +144,10 @@ class Loop:
             if handler is None:  # closed by an earlier event of this batch
                 continue
             try:
-                handler.on_event(mask)
+                if isinstance(handler, Wire):  # nearly always, and then the compiler knows what to call
+                    handler.on_event(mask)
+                else:
+                    handler.on_event(mask)
             except Exception:
                 self._crash(handler)
         while self.failed:

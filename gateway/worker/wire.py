@@ -10,6 +10,7 @@ the machine after the event at hand, never from inside `write`.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import struct
 import sys
@@ -40,6 +41,19 @@ class _State(Enum):
     FLUSHING = "flushing"  # the machine is done; what is kept is still being sent
     LINGERING = "lingering"  # our side is shut; what the peer still sends is thrown away
     CLOSED = "closed"
+
+
+# Looked up once: members of enums and modules cost a search each time.
+_CONNECTING: Final = _State.CONNECTING
+_OPEN: Final = _State.OPEN
+_FLUSHING: Final = _State.FLUSHING
+_LINGERING: Final = _State.LINGERING
+_CLOSED: Final = _State.CLOSED
+_IN: Final = EPOLLIN
+_OUT: Final = EPOLLOUT
+_GONE: Final = EPOLLHUP | EPOLLERR
+_receive: Final = os.read  # less work around the system call than a socket has in recv and send
+_send: Final = os.write
 
 
 def _taken(sock: socket.socket) -> int:
@@ -81,9 +95,7 @@ class Wire(Timed):
         "_paused",
         "_pending",
         "_pending_bytes",
-        "_recv",
         "_recv_bytes",
-        "_send",
         "_sock",
         "_state",
         "failed",
@@ -95,8 +107,6 @@ class Wire(Timed):
         self._loop = loop
         self._sock = sock
         self.fd = sock.fileno()
-        self._recv = sock.recv
-        self._send = sock.send
         self._recv_bytes = FIRST_RECV
         self._pending: list[memoryview] = []
         self._pending_bytes = 0
@@ -108,8 +118,8 @@ class Wire(Timed):
         self._machine: Machine
         self._connecting: Connecting | None = None
         self.failed = 0  # errno of a failed write, until the machine is told
-        self._state = _State.CONNECTING if connecting else _State.OPEN
-        self._mask = EPOLLOUT if connecting else EPOLLIN
+        self._state = _CONNECTING if connecting else _OPEN
+        self._mask = _OUT if connecting else _IN
         self._is_registered = True
         loop.register(self, self._mask)
 
@@ -120,7 +130,7 @@ class Wire(Timed):
     @property
     def is_open(self) -> bool:
         """Has nobody closed it yet?"""
-        return self._state is _State.OPEN or self._state is _State.CONNECTING
+        return self._state is _OPEN or self._state is _CONNECTING
 
     def attach(self, machine: Machine) -> None:
         """Deliver to this machine from now on."""
@@ -137,7 +147,7 @@ class Wire(Timed):
             self._keep(memoryview(data))
             return not self._congested
         try:
-            sent = self._send(data)
+            sent = _send(self.fd, data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -147,7 +157,7 @@ class Wire(Timed):
         if sent == len(data):
             return True
         self._keep(memoryview(data)[sent:])
-        self._want(self._mask | EPOLLOUT)
+        self._want(self._mask | _OUT)
         return not self._congested
 
     def has_moved(self) -> bool:
@@ -157,28 +167,28 @@ class Wire(Timed):
     def pause(self) -> None:
         if not self._paused:
             self._paused = True
-            self._want(self._mask & ~EPOLLIN)
+            self._want(self._mask & ~_IN)
 
     def resume(self) -> None:
         if self._paused:
             self._paused = False
-            self._want(self._mask | EPOLLIN)
+            self._want(self._mask | _IN)
 
     def close(self, *, linger: bool = False) -> None:
-        if self._state in (_State.CLOSED, _State.FLUSHING, _State.LINGERING):
+        if self._state in (_CLOSED, _FLUSHING, _LINGERING):
             return
         self._linger = linger
         if self._pending and not self.failed:
-            self._state = _State.FLUSHING
+            self._state = _FLUSHING
             self._mark = _taken(self._sock)
             self._loop.ctx.stats.closing += 1
             self._loop.ctx.deadlines.arm(self, self._loop.ctx.now + FLUSH_SECONDS)
-            self._want(EPOLLOUT)
+            self._want(_OUT)
         else:
             self._after_flush()
 
     def abort(self) -> None:
-        if self._state is _State.CLOSED:
+        if self._state is _CLOSED:
             return
         with contextlib.suppress(OSError):  # the peer may be gone already
             self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -189,23 +199,23 @@ class Wire(Timed):
     def on_event(self, mask: int) -> None:
         """What epoll says of this socket."""
         state = self._state
-        if state is _State.OPEN:
-            if mask & EPOLLIN and not self._paused:
+        if state is _OPEN:
+            if mask & _IN and not self._paused:
                 self._read()
-            elif mask & (EPOLLHUP | EPOLLERR):
+            elif mask & _GONE:
                 self._on_hang_up()
-            if mask & EPOLLOUT and self._pending:
+            if mask & _OUT and self._pending:
                 self._flush()
-        elif state is _State.CONNECTING:
+        elif state is _CONNECTING:
             self._on_connect_event()
-        elif state is _State.FLUSHING:
+        elif state is _FLUSHING:
             self._flush()
-        elif state is _State.LINGERING:
+        elif state is _LINGERING:
             self._discard()
 
     def on_deadline(self, now: float) -> None:
         """A closing connection ran out of time, unless its peer is still taking what it was sent."""
-        if self._state is _State.FLUSHING:
+        if self._state is _FLUSHING:
             if self.has_moved():
                 self._loop.ctx.deadlines.arm(self, now + FLUSH_SECONDS)
             else:
@@ -217,13 +227,17 @@ class Wire(Timed):
 
     def tell_failure(self) -> None:
         """Tell the machine of a failed write, unless it has ended by itself."""
-        if self._state is _State.OPEN:
+        if self._state is _OPEN:
             errno = self.failed
             self._shut()
             self._machine.on_lost(errno)
 
     def detach(self) -> None:
-        """Closed, and the batch is over: let go of the machine, so that neither needs the garbage collector."""
+        """Closed, and the batch is over: the number is no longer ours.
+
+        Also lets go of the machine, so that neither needs the garbage collector.
+        """
+        self.fd = -1
         self._machine = _NOBODY
 
     # --- inside ---------------------------------------------------------------------------------------
@@ -231,7 +245,7 @@ class Wire(Timed):
     def _read(self) -> None:
         size = self._recv_bytes
         try:
-            data = self._recv(size)
+            data = _receive(self.fd, size)
         except BlockingIOError:
             return
         except OSError as error:
@@ -263,8 +277,8 @@ class Wire(Timed):
             self._shut()
             machine.on_connect_failed(errno)
             return
-        self._state = _State.OPEN
-        self._want(EPOLLIN)
+        self._state = _OPEN
+        self._want(_IN)
         machine.on_connected()
 
     def _flush(self) -> None:
@@ -273,7 +287,7 @@ class Wire(Timed):
         except BlockingIOError:
             return
         except OSError as error:
-            if self._state is _State.FLUSHING:
+            if self._state is _FLUSHING:
                 self._shut()
             else:
                 self._fail_later(error.errno or 0)
@@ -289,10 +303,10 @@ class Wire(Timed):
             del self._pending[0]
         if self._pending:
             return
-        if self._state is _State.FLUSHING:
+        if self._state is _FLUSHING:
             self._after_flush()
             return
-        self._want(self._mask & ~EPOLLOUT)
+        self._want(self._mask & ~_OUT)
         if self._congested:
             self._congested = False
             self._machine.on_drained()
@@ -301,9 +315,9 @@ class Wire(Timed):
         if not self._linger or self.failed:
             self._shut()
             return
-        if self._state is _State.OPEN:
+        if self._state is _OPEN:
             self._loop.ctx.stats.closing += 1
-        self._state = _State.LINGERING
+        self._state = _LINGERING
         now = self._loop.ctx.now
         self._mark = _taken(self._sock)
         self._over_at = now + LINGER_MOST
@@ -313,11 +327,11 @@ class Wire(Timed):
         except OSError:
             self._shut()
             return
-        self._want(EPOLLIN)
+        self._want(_IN)
 
     def _discard(self) -> None:
         try:
-            data = self._recv(LARGEST_RECV)
+            data = _receive(self.fd, LARGEST_RECV)
         except BlockingIOError:
             return
         except OSError:
@@ -346,7 +360,7 @@ class Wire(Timed):
         if mask == self._mask and self._is_registered:
             return
         self._mask = mask
-        if self._state is _State.CLOSED:
+        if self._state is _CLOSED:
             return
         if self._is_registered:
             self._loop.modify(self, mask)
@@ -355,11 +369,11 @@ class Wire(Timed):
             self._loop.register(self, mask)
 
     def _shut(self) -> None:
-        if self._state is _State.CLOSED:
+        if self._state is _CLOSED:
             return
-        if self._state in (_State.FLUSHING, _State.LINGERING):
+        if self._state in (_FLUSHING, _LINGERING):
             self._loop.ctx.stats.closing -= 1
-        self._state = _State.CLOSED
+        self._state = _CLOSED
         self._pending.clear()
         self._loop.ctx.deadlines.forget(self)
         self._loop.discard(self, self._sock)
