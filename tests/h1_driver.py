@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import BodyReader, ChunkedReader, CloseReader, LengthReader
-from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head
+from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head, parse_similar_head
 from gateway.h1.response import ResponseHead, check_partial_response_head, parse_response_head
 
 HEAD_BYTES = 65536
@@ -98,7 +98,10 @@ class RequestSide:
         if end > HEAD_BYTES:
             check_partial_head(data[:end], HEAD_BYTES)
             raise AssertionError("a head over the limit was let through")
-        head = parse_request_head(data, end, MAX_FIELDS, self._fields)
+        head = parse_similar_head(data, self._fields) if self._fields is not None else None
+        if head is None:
+            head = parse_request_head(data, end, MAX_FIELDS)
+        assert head.length == end
         self._head, self._fields = head, head.fields
         self._lines = data[data.index(b"\n") + 1 : end - 2]
         if head.fields.chunked:

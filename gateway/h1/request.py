@@ -3,7 +3,7 @@
 Theory: the request line and every field line is matched against the grammar, unless the very same line was
 before: then it is known whether it means something to an intermediary (`fields.remember`). Clients on kept
 connections send the same block again and again (the same library, cookies and credentials), so a connection
-hands its last `RequestFields` back in and they are used again when the bytes are equal.
+hands its last `RequestFields` back in and they are used again when the bytes are equal (`parse_similar_head`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ _OWNED: Final = frozenset((b"x-request-id", b"traceparent", b"x-real-ip", b"forw
 _FORWARDED: Final = b"x-forwarded-"
 _PLAIN: Final = frozenset((b"host", b"content-length", b"expect"))  # understood, yet forwarded as they are
 _USUAL_METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"))
-_TARGET_BYTES: Final = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)  # as in REQUEST_LINE
 _NOT_A_BLOCK: Final = b"\0"  # equals nothing that a client can have sent
 # RFC 9112 7: codings that exist, which the gateway does not take apart (501 rather than 400).
 _KNOWN_CODINGS: Final = frozenset((b"chunked", b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"))
@@ -61,6 +60,7 @@ class RequestFields:
 
     __slots__ = (
         "block",
+        "block_and_end",
         "chunked",
         "close",
         "connection_upgrade",
@@ -77,6 +77,7 @@ class RequestFields:
 
     def __init__(self, block: bytes) -> None:
         self.block = block  # as received
+        self.block_and_end = block + b"\r\n"  # with the empty line
         self.forward = block  # as forwarded: without hop-by-hop, nominated and owned fields
         self.host = b""  # lower case, without port
         self.host_field = b""  # as written; empty when there is none
@@ -111,12 +112,13 @@ class RequestFields:
 class RequestHead:
     """One request's head. `target` is in origin form (`/path?query`), or `*`."""
 
-    __slots__ = ("fields", "keep_alive", "method", "minor", "path", "target")
+    __slots__ = ("fields", "keep_alive", "length", "method", "minor", "path", "target")
 
-    def __init__(self, method: bytes, target: bytes, minor: int, fields: RequestFields) -> None:
+    def __init__(self, method: bytes, target: bytes, minor: int, fields: RequestFields, length: int) -> None:
         self.method = method
         self.target = target
         self.minor = minor  # of HTTP/1.x
+        self.length = length  # bytes, the empty line included
         self.fields = fields
         self.path = target[: target.index(b"?")] if 0x3F in target else target  # "?"
         # RFC 9112 9.3: persistence
@@ -141,32 +143,54 @@ def check_partial_head(data: bytes, limit: int) -> None:
         raise GatewayError(too_long, f"head over {limit} bytes")
 
 
-def parse_request_head(data: bytes, end: int, max_fields: int, previous: RequestFields | None = None) -> RequestHead:
+def parse_request_head(data: bytes, end: int, max_fields: int) -> RequestHead:
     """The head in `data[:end]`, where `end` is just past the empty line. Raises GatewayError (4xx, 5xx)."""
     line_end = data.find(b"\r\n")
+    if line_end < 0 or line_end >= end:
+        raise _bad_request_line(data, end)
+    method, target, minor = _parse_request_line(data, line_end, end)
+    return _head(method, target, minor, _parse_fields(data[line_end + 2 : end - 2], max_fields), end)
+
+
+def parse_similar_head(data: bytes, previous: RequestFields) -> RequestHead | None:
+    """The head that `data` begins with, if its fields are the very bytes of `previous`; None if they are not.
+
+    Raises GatewayError as `parse_request_head` does.
+    """
+    line_end = data.find(b"\r\n")
+    if line_end <= 0 or not data.startswith(previous.block_and_end, line_end + 2):
+        return None
+    end = line_end + 2 + len(previous.block_and_end)
+    method, target, minor = _parse_request_line(data, line_end, end)
+    return _head(method, target, minor, previous, end)
+
+
+def _parse_request_line(data: bytes, line_end: int, end: int) -> tuple[bytes, bytes, int]:
+    """Method, target, minor version."""
     parts = data[:line_end].split(b" ")
     if len(parts) == 3 and parts[2] == b"HTTP/1.1" and parts[0] in _USUAL_METHODS and _is_target(parts[1]):
-        method, target, minor = parts[0], parts[1], 1
-    else:
-        line = REQUEST_LINE.match(data)
-        if line is None:
-            raise _bad_request_line(data, end)
-        method, target, minor_digit = line.groups()
-        minor = 1 if minor_digit == b"1" else 0
-    block = data[line_end + 2 : end - 2]
-    fields = _parse_fields(block, max_fields) if previous is None or previous.block != block else previous
+        return parts[0], parts[1], 1
+    line = REQUEST_LINE.match(data)
+    if line is None:
+        raise _bad_request_line(data, end)
+    method, target, minor_digit = line.groups()
+    return method, target, 1 if minor_digit == b"1" else 0
+
+
+def _head(method: bytes, target: bytes, minor: int, fields: RequestFields, end: int) -> RequestHead:
+    """What the request line and the fields say together."""
     if fields.chunked and minor == 0:
         raise GatewayError(Reason.MALFORMED_REQUEST, "Transfer-Encoding in HTTP/1.0")
     if not fields.host_field and minor == 1:
         raise GatewayError(Reason.BAD_HOST, "Host is missing")
     if target[0] != 0x2F or method == b"CONNECT":  # "/"
-        return _other_form(method, target, minor, fields)
-    return RequestHead(method, target, minor, fields)
+        return _other_form(method, target, minor, fields, end)
+    return RequestHead(method, target, minor, fields, end)
 
 
 def _is_target(target: bytes) -> bool:
-    """As REQUEST_LINE says, at half its cost."""
-    return bool(target) and not target.translate(None, _TARGET_BYTES)
+    """Visible ASCII without "#", as REQUEST_LINE says, at half its cost. `target` holds no space."""
+    return bool(target) and target.isascii() and 0x23 not in target and target.decode("ascii").isprintable()
 
 
 def _parse_fields(block: bytes, max_fields: int) -> RequestFields:
@@ -307,12 +331,12 @@ def _original(block: bytes, lower: bytes, name: bytes) -> list[bytes]:
     return values
 
 
-def _other_form(method: bytes, target: bytes, minor: int, fields: RequestFields) -> RequestHead:
+def _other_form(method: bytes, target: bytes, minor: int, fields: RequestFields, end: int) -> RequestHead:
     """RFC 9112 3.2.2 (absolute-form), 3.2.3 (authority-form) and 3.2.4 (asterisk-form)."""
     if method == b"CONNECT":
         raise GatewayError(Reason.METHOD_NOT_ALLOWED, "CONNECT")
     if target == b"*" and method == b"OPTIONS":
-        return RequestHead(method, target, minor, fields)
+        return RequestHead(method, target, minor, fields, end)
     scheme, separator, rest = target.partition(b"://")
     if not separator or scheme.lower() not in (b"http", b"https"):
         raise GatewayError(Reason.MALFORMED_REQUEST, f"request target {target[:80]!r}")
@@ -326,11 +350,11 @@ def _other_form(method: bytes, target: bytes, minor: int, fields: RequestFields)
     own.host = (match[1] or _ip_literal(match[2])).lower()
     own.host_field = authority
     own.forward = b"Host: " + authority + b"\r\n" + without(fields.forward, {b"host"})
-    own.block = _NOT_A_BLOCK  # what is true of this target must not be reused for the next one
+    own.block = own.block_and_end = _NOT_A_BLOCK  # what is true of this target must not be reused for the next one
     if not path and method == b"OPTIONS":  # RFC 9112 3.2.4
-        return RequestHead(method, b"*", minor, own)
+        return RequestHead(method, b"*", minor, own, end)
     origin = path if path.startswith(b"/") else b"/" + path
-    return RequestHead(method, origin, minor, own)
+    return RequestHead(method, origin, minor, own, end)
 
 
 def _bad_request_line(data: bytes, end: int) -> GatewayError:

@@ -51,7 +51,7 @@ _status_lines: Final[dict[bytes, _StatusLine]] = {}
 class ResponseHead:
     """One response's head. `forward` holds the end-to-end field lines, Content-Length among them."""
 
-    __slots__ = ("chunked", "close", "content_length", "forward", "minor", "phrase", "status", "upgrade")
+    __slots__ = ("chunked", "close", "content_length", "forward", "minor", "phrase", "received", "status", "upgrade")
 
     def __init__(self, status: int, phrase: bytes, minor: int, forward: bytes) -> None:
         self.status = status
@@ -62,6 +62,7 @@ class ResponseHead:
         self.chunked = False
         self.close = minor == 0
         self.upgrade = b""
+        self.received = b""  # as it came, the empty line included; set by `parse_response_head`
 
     def has_body(self, method: bytes) -> bool:
         """RFC 9112 6.3, rules 1 and 2: no body whatever the fields say."""
@@ -121,6 +122,7 @@ def parse_response_head(data: bytes, start: int, end: int) -> ResponseHead:
             head.forward = b"\r\n".join(lines)[2:] + b"\r\n" if len(lines) > 1 else b""
     if head.status < 205 and head.status != 200:
         _check_without_content(head)
+    head.received = data[start:end]
     return head
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import GatewayError, Reason
 from gateway.h1.proxy_protocol import read_proxy_header
-from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head
+from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head, parse_similar_head
 from gateway.proxy import account, forward, reply
 from gateway.proxy.deadlines import NEVER, Timed
 from gateway.proxy.exchange import Exchange
@@ -253,37 +253,22 @@ class Downstream(Timed):
 
     def _read_heads(self, data: bytes) -> None:
         """Begin exchanges for all heads in `data`, in order; a loop, since short ones end at once."""
-        ctx = self._ctx
         self._is_parsing = True
         is_new = not self._buffer  # nothing of this head was there before
         self._buffer = b""
         while True:
-            end = data.find(b"\r\n\r\n")
+            if data[:2] == b"\r\n":  # RFC 9112 2.2: empty lines before the request line are ignored
+                data = _EMPTY_LINES.sub(b"", data)
             try:
-                if end <= 0:
-                    if data[:2] == b"\r\n":  # RFC 9112 2.2: an empty line before the request line is ignored
-                        data = _EMPTY_LINES.sub(b"", data)
-                        if data:
-                            continue
-                    size = len(data)
-                    limit = ctx.settings.header_bytes
-                    if is_new or size < _SHORT_HEAD or size >= self._check_at or size > limit:
-                        check_partial_head(data, limit)
-                        self._check_at = size + size // 4  # not at every byte: small pieces would cost too much
-                    self._wait_for_head(data, is_new)
-                    break
-                if data[:2] == b"\r\n":
-                    data = _EMPTY_LINES.sub(b"", data)
-                    continue
-                end += 4
-                if end > ctx.settings.header_bytes:
-                    check_partial_head(data[:end], ctx.settings.header_bytes)
-                head = parse_request_head(data, end, ctx.settings.headers, self._fields)
+                head = self._next_head(data, is_new)
             except GatewayError as error:
                 self._refuse(error)
                 break
+            if head is None:
+                self._wait_for_head(data, is_new)
+                break
             self._fields = head.fields
-            self._begin(head, data[end:] if len(data) > end else b"")
+            self._begin(head, data[head.length :] if len(data) > head.length else b"")
             if self.state is not _HEAD or self.is_congested or not self._buffer:
                 break
             data, self._buffer = self._buffer, b""
@@ -291,6 +276,26 @@ class Downstream(Timed):
         self._is_parsing = False
         if self.state is _HEAD and not self.is_congested:
             self.transport.resume()  # paused if much was sent ahead
+
+    def _next_head(self, data: bytes, is_new: bool) -> RequestHead | None:
+        """The head that `data` begins with; None while it is not whole. Raises GatewayError for what is none."""
+        settings = self._ctx.settings
+        limit = settings.header_bytes
+        head = parse_similar_head(data, self._fields) if self._fields is not None else None
+        if head is not None:
+            if head.length > limit:
+                check_partial_head(data[: head.length], limit)
+            return head
+        end = data.find(b"\r\n\r\n") + 4
+        if end < 4:
+            size = len(data)
+            if is_new or size < _SHORT_HEAD or size >= self._check_at or size > limit:
+                check_partial_head(data, limit)
+                self._check_at = size + size // 4  # not at every byte: small pieces would cost too much
+            return None
+        if end > limit:
+            check_partial_head(data[:end], limit)
+        return parse_request_head(data, end, settings.headers)
 
     def _wait_for_head(self, data: bytes, is_new: bool) -> None:
         """Keep the beginning of a head. Its time counts from its first byte; that of an empty line buys none."""

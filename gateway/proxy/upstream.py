@@ -58,6 +58,7 @@ class Upstream(Timed):
         "_ctx",
         "_interim",
         "_keepalive_idle",
+        "_last_head",
         "_reader",
         "exchange",
         "instance",
@@ -75,6 +76,7 @@ class Upstream(Timed):
         self._reader: BodyReader | None = None
         self._close_after = False
         self._interim = 0
+        self._last_head: ResponseHead | None = None  # final, of this connection
         self.instance = instance
         self.exchange: Exchange | None = None
         self.reused = False
@@ -175,6 +177,11 @@ class Upstream(Timed):
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
+        last = self._last_head
+        if last is not None and data.startswith(last.received):  # the same head again: nothing in it is new
+            end = len(last.received)
+            self._on_final_head(last, data[end:] if len(data) > end else b"")
+            return
         start = 0
         while True:
             end = data.find(b"\r\n\r\n", start)
@@ -190,6 +197,7 @@ class Upstream(Timed):
                 self._fail(error.reason, error.detail)
                 return
             if head.status >= 200:
+                self._last_head = head
                 self._on_final_head(head, data[end:] if len(data) > end else b"")
                 return
             if not self._on_interim_head(head, data[end:]):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from gateway.errors import GatewayError, Reason
-from gateway.h1.request import RequestHead, check_partial_head, parse_request_head
+from gateway.h1.request import RequestHead, check_partial_head, parse_request_head, parse_similar_head
 
 HOST = b"Host: a.example\r\n"
 
 
 def parse(data: bytes, previous: RequestHead | None = None, max_fields: int = 100) -> RequestHead:
     end = data.index(b"\r\n\r\n") + 4
-    return parse_request_head(data, end, max_fields, previous.fields if previous is not None else None)
+    similar = parse_similar_head(data, previous.fields) if previous is not None else None
+    return similar or parse_request_head(data, end, max_fields)
 
 
 def refusal(data: bytes, max_fields: int = 100) -> GatewayError:
@@ -167,3 +168,36 @@ def test_limits_of_an_unfinished_head() -> None:
     assert (
         partial_refusal(b"GET / HTTP/1.1\r\nA: b\0", limit=20) is Reason.HEADER_TOO_LARGE
     )  # past the limit nothing counts
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET /b HTTP/1.1",
+        b"GET  /b HTTP/1.1",
+        b"GET /\x7f HTTP/1.1",
+        b"GET /#b HTTP/1.1",
+        b"get /b HTTP/1.0",
+        b"B /b HTTP/2.0",
+    ],
+)
+@pytest.mark.parametrize("rest", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\r\n"])
+def test_the_same_fields_again_mean_what_they_mean_when_read_anew(line: bytes, rest: bytes) -> None:
+    first = parse(b"GET /a HTTP/1.1\r\n" + HOST + b"A: b\r\n\r\n")
+    data = line + b"\r\n" + HOST + b"A: b\r\n\r\n" + rest
+    readings: list[tuple[object, ...]] = []
+    for previous in (first, None):
+        try:
+            head = parse(data, previous)
+        except GatewayError as error:
+            readings.append((error.reason, error.detail))
+        else:
+            readings.append((head.method, head.target, head.minor, head.fields.forward, head.length))
+    assert readings[0] == readings[1]
+
+
+def test_fields_that_only_begin_alike_are_read_anew() -> None:
+    first = parse(b"GET /a HTTP/1.1\r\n" + HOST + b"\r\n")
+    for more in (b"B: c\r\n", b" folded\r\n", b"Host: b.example\r\n"):
+        assert parse_similar_head(b"GET /a HTTP/1.1\r\n" + HOST + more + b"\r\n", first.fields) is None
+    assert parse_similar_head(b"GET /a HTTP/1.1\r\n" + HOST + b"\r", first.fields) is None
