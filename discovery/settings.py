@@ -54,6 +54,7 @@ class ConsulSettings:
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    token_file: str = ""  # read instead of `token`, and again whenever it changes
 
     def __repr__(self) -> str:  # a token must not reach a log through a repr
         return f"ConsulSettings(address={self.address!r}, datacenter={self.datacenter!r})"

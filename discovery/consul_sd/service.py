@@ -8,8 +8,9 @@ from random import Random
 
 import trio
 
-from discovery.consul_sd.client import ConsulClient, ConsulError, Reply
+from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import Registration, decode_health, unite
+from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.membership import Membership
 from discovery.consul_sd.watch import Connect, watch
 from discovery.model import Instance

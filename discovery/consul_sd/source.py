@@ -12,10 +12,12 @@ from random import Random
 
 import trio
 
-from discovery.consul_sd.client import WAIT, ConsulClient, ConsulError, Reply, tls_context
+from discovery.consul_sd.client import WAIT, ConsulClient, Reply
 from discovery.consul_sd.decode import decode_services
+from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.freshness import Freshness
 from discovery.consul_sd.service import ServiceWatch
+from discovery.consul_sd.tls import tls_context
 from discovery.consul_sd.watch import watch
 from discovery.settings import ConsulSettings
 from discovery.source import Emit

@@ -19,8 +19,9 @@ from typing import NoReturn
 
 import trio
 
-from discovery.consul_sd.client import ConsulClient, ConsulError, Forbidden, Rejected, Reply, Unreachable
+from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import DecodeError
+from discovery.consul_sd.errors import ConsulError, Forbidden, Rejected, Unreachable
 from discovery.consul_sd.pacing import Backoff, Bucket
 
 Connect = Callable[[], ConsulClient]

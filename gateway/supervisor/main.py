@@ -17,7 +17,7 @@ from typing import Final
 import structlog
 import trio
 
-from discovery.consul_sd.client import ConsulError
+from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.source import ConsulSource
 from discovery.model import StaticTarget
 from discovery.source import Event, Source, SourceState

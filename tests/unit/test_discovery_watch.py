@@ -9,8 +9,9 @@ from typing import TypeAlias
 import trio
 from trio.testing import MockClock
 
-from discovery.consul_sd.client import ConsulClient, ConsulError, Forbidden, Reply, Unreachable
+from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import DecodeError
+from discovery.consul_sd.errors import ConsulError, Forbidden, Unreachable
 from discovery.consul_sd.watch import watch
 from discovery.settings import ConsulSettings
 
