@@ -46,7 +46,24 @@ class SourceState:
     error: str = ""
 
 
-Event = Answer | TaggedService | SourceState
+@dataclass(frozen=True, slots=True)
+class KeyAnswer:
+    """The routes and services kept in Consul's KV, as they are written now; whole on every change."""
+
+    source: str
+    prefix: str  # ends in "/"
+    entries: tuple[tuple[str, bytes], ...]  # key (with the prefix), value; ordered by key
+
+
+@dataclass(frozen=True, slots=True)
+class SourceProblems:
+    """What a person must mend for the source to see everything (permissions); whole on every change."""
+
+    source: str
+    problems: tuple[Problem, ...]
+
+
+Event = Answer | TaggedService | KeyAnswer | SourceProblems | SourceState
 Emit = Callable[[Event], None]
 
 

@@ -41,6 +41,7 @@ class Reply:
     leader_known: bool = True  # false: the servers have lost their leader
     last_contact: float = 0.0  # seconds since the answering server heard of its leader
     is_filtered: bool = False  # results were left out for want of permissions
+    is_repeat: bool = False  # the index is the one asked with: nothing changed, and what it lacks is hidden, not gone
 
 
 class _LibraryTransport:

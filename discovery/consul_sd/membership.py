@@ -25,8 +25,10 @@ class Membership:
     """The registrations of one service: those listed, and those kept for a while after a break."""
 
     def __init__(self, grace: float) -> None:
-        self._grace = grace
+        self.grace = grace
+        self.is_held = False  # the token may not read the service: nothing is given up for being absent
         self._listed: dict[Key, Registration] = {}
+        self._hides = False  # the last answer lacks what permissions hide
         self._kept: dict[Key, tuple[Registration, float]] = {}  # with the time it is given up
 
     def apply(
@@ -34,23 +36,30 @@ class Membership:
     ) -> None:
         """Takes an answer. `is_filtered`: permissions hid a part of it, so that absence means nothing at all."""
         listed = {_key(each): each for each in answer}
+        self._hides = is_filtered and not self._listed.keys() <= listed.keys()
         if is_filtered:
             listed = {**self._listed, **listed}
-        elif not is_unbroken and self._grace > 0:
+        elif not is_unbroken and self.grace > 0:
             for key, registration in self._listed.items():
                 if key not in listed:
                     provisional = replace(registration.instance, provisional=True)
-                    self._kept[key] = (replace(registration, instance=provisional), now + self._grace)
+                    self._kept[key] = (replace(registration, instance=provisional), now + self.grace)
         for key in listed:
             self._kept.pop(key, None)
         self._listed = listed
 
     def current(self, now: float) -> tuple[Registration, ...]:
         """All that count at `now`, ordered by (id, node)."""
-        self._kept = {key: kept for key, kept in self._kept.items() if kept[1] > now}
+        if not self.is_held:
+            self._kept = {key: kept for key, kept in self._kept.items() if kept[1] > now}
         both = [*self._listed.values(), *(registration for registration, _ in self._kept.values())]
         return tuple(sorted(both, key=lambda each: (each.instance.id, each.node)))
 
+    @property
+    def is_complete(self) -> bool:
+        """Does the last answer list something, and all that was known?"""
+        return bool(self._listed) and not self._kept and not self._hides
+
     def next_expiry(self) -> float:
         """When the next provisional one is given up; infinity if none is kept."""
-        return min((until for _, until in self._kept.values()), default=float("inf"))
+        return float("inf") if self.is_held else min((until for _, until in self._kept.values()), default=float("inf"))

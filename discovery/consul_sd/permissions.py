@@ -44,6 +44,9 @@ def to_read_keys(prefix: str) -> tuple[Permission, ...]:
     return (Permission("key", "read", prefix),)
 
 
+TO_READ_CATALOG = (Permission("service", "read"),)
+
+
 def needed_for(path: str) -> tuple[Permission, ...]:
     """What a call to an API path needs; nothing for paths that this gateway does not use."""
     kind, _, rest = path.removeprefix("/v1/").partition("/")
@@ -53,7 +56,7 @@ def needed_for(path: str) -> tuple[Permission, ...]:
         case "health", ("state", _, _):
             return Permission("service", "read"), NODE_READ
         case "catalog", ("services", _, _):
-            return (Permission("service", "read"),)
+            return TO_READ_CATALOG
         case "kv", _:
             return to_read_keys(rest)
         case "agent", ("service", _, _) | ("check", _, _):

@@ -40,6 +40,7 @@ class ServiceWatch:
         """`tag_prefixes` is empty if tags are none of our business. `on_gone` is called when routes that were
         kept for a service gone altogether have been given up; `on_names` when names were resolved or not."""
         self.service = service
+        self.index = 0  # of the last answer, from which the next query may go on; 0: from nothing
         self._source = source
         self._tag_prefixes = tag_prefixes
         self._emit = emit
@@ -69,12 +70,38 @@ class ServiceWatch:
             error = "Consul leaves out instances that this token may not read: give it service:read and node:read"
         return f"service {self.service}: {error}" if error else ""
 
-    async def run(self, connect: Connect, random: Random) -> None:
-        """Watches until cancelled."""
+    async def run(self) -> None:
+        """Keeps what is known up to date with time, until cancelled; the answers come from elsewhere."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._names.run)
             nursery.start_soon(self._expire)
-            await watch(connect, self._query, self._on_reply, self._on_error, random)
+
+    async def watch(self, connect: Connect, random: Random) -> None:
+        """Asks Consul for the answers, on a connection of its own, until cancelled."""
+        await watch(connect, self._query, self.on_reply, self.on_error, random, self.index)
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """The nodes on which it has instances."""
+        return frozenset(each.node for each in self._members.current(trio.current_time()))
+
+    @property
+    def is_doubtful(self) -> bool:
+        """May there be instances that the token hides?"""
+        return self._has_answer and (self._is_filtered or not self._members.is_complete)
+
+    def hold(self, is_held: bool) -> None:
+        """Whether the token may not read the service."""
+        if is_held != self._members.is_held:
+            self._members.is_held = is_held
+            self._changed.set()
+
+    def configure(self, grace: float, tag_prefixes: tuple[str, ...]) -> None:
+        """Other settings."""
+        self._members.grace = grace
+        if tag_prefixes != self._tag_prefixes:
+            self._tag_prefixes = tag_prefixes
+            self._publish()
 
     def withdraw(self) -> None:
         """The watch is over: takes back what its tags asked for, and its instances."""
@@ -86,13 +113,19 @@ class ServiceWatch:
     async def _query(self, client: ConsulClient, index: int) -> Reply:
         return await client.health(self.service, index)
 
-    def _on_error(self, error: ConsulError) -> None:
+    def on_error(self, error: ConsulError) -> None:
+        """There is no answer."""
+        self.index = 0
         self._on_failure(self.service, error)
 
-    def _on_reply(self, reply: Reply, is_unbroken: bool) -> None:
+    def on_reply(self, reply: Reply, is_unbroken: bool) -> None:
+        """An answer, and whether it is unbroken (see `watch`). Raises DecodeError."""
         registrations = decode_health(reply.data)
         now = trio.current_time()
-        self._members.apply(registrations, now, is_unbroken=is_unbroken, is_filtered=reply.is_filtered)
+        self._members.apply(
+            registrations, now, is_unbroken=is_unbroken, is_filtered=reply.is_filtered or reply.is_repeat
+        )
+        self.index = 0 if reply.index < self.index else reply.index
         self._has_answer = True
         self._is_filtered = reply.is_filtered
         self._publish()

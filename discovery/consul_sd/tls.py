@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 from discovery.consul_sd.errors import ConsulError
 from discovery.settings import ConsulSettings
@@ -30,6 +31,20 @@ def tls_context(settings: ConsulSettings) -> ssl.SSLContext:
         except OSError as error:
             raise ConsulError(f"consul.cert_file {settings.cert_file}: {error}") from error
     return context
+
+
+def tls_fingerprint(settings: ConsulSettings | None) -> tuple[object, ...]:
+    """Differs when one of the TLS files has been written anew."""
+    files = (settings.ca_file, settings.cert_file, settings.key_file) if settings else ()
+    return tuple(_written(Path(file)) for file in files if file)
+
+
+def _written(file: Path) -> object:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None  # reported where it is used
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 def describe_tls_failure(error: BaseException, settings: ConsulSettings) -> str:

@@ -65,6 +65,8 @@ class InstanceStatus(TypedDict):
     ejections_total: int
     checks_ok: int
     checks_failed: int
+    origin: str
+    datacenter: str
 
 
 class ServiceStatus(TypedDict):
@@ -74,6 +76,8 @@ class ServiceStatus(TypedDict):
     origin: str
     balance: str
     consul: str
+    datacenter: str  # whose instances are in use
+    failover: list[str]
     instances: list[InstanceStatus]
 
 
@@ -238,6 +242,8 @@ def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
             origin=service.origin,
             balance=service.balance,
             consul=service.consul,
+            datacenter=service.datacenter,
+            failover=list(service.failover),
             instances=[_instance(instance, totals[instance.cell]) for instance in service.instances],
         )
         for service in facts.services
@@ -262,6 +268,8 @@ def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatu
         ejections_total=totals[I_EJECTIONS],
         checks_ok=instance.checks_ok,
         checks_failed=instance.checks_failed,
+        origin=instance.origin,
+        datacenter=instance.datacenter,
     )
 
 

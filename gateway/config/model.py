@@ -36,6 +36,7 @@ InstanceUrl = Annotated[str, AfterValidator(values.check_instance_url), Kind("ht
 OptionalName = Annotated[str, AfterValidator(lambda text: text and values.check_name(text)), Kind("name")]
 OptionalUrl = Annotated[str, AfterValidator(lambda text: text and values.check_instance_url(text)), Kind("http:// URL")]
 ConsulAddress = Annotated[str, AfterValidator(values.check_consul_address), Kind("URL")]
+Datacenter = Annotated[str, AfterValidator(lambda text: text and values.check_datacenter(text)), Kind("name")]
 Method = Annotated[str, AfterValidator(values.check_method), Kind("method")]
 FieldName = Annotated[str, AfterValidator(values.check_field_name)]
 FieldValue = Annotated[str, AfterValidator(values.check_field_value)]
@@ -170,20 +171,23 @@ class ConsulConfig(Section):
     token: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
         default="", description="ACL token; never logged, never in a URL. Environment: `CONSUL_HTTP_TOKEN`."
     )
-    datacenter: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
-        default="", description="Datacenter to ask; empty: the agent's own."
-    )
+    datacenter: Datacenter = Field(default="", description="Datacenter to ask; empty: the agent's own.")
     tag_prefixes: tuple[Name, ...] = Field(
         default=("gw.", "urlprefix-"), strict=False, description="Tags with these prefixes make routes."
     )
     registers: Flag = Field(default=False, alias="register", description="Register the gateway itself as a service.")
     kv_prefix: Annotated[str, AfterValidator(values.check_kv_prefix), Kind("string")] = Field(
-        default="gw/", description="Folder in Consul's KV that holds routes and overrides."
+        default="gw/", description="Folder in Consul's KV that holds routes and services; empty: the KV is not read."
     )
     removal_grace: Seconds = Field(
         default=30.0, ge=0, le=3600, description="After a break in the watch, removals are provisional this long."
     )
     ca_file: Text = Field(default="", description="CA certificates (PEM) for https://; empty: the system's.")
+    token_file: Text = Field(
+        default="",
+        description="File that holds the ACL token, instead of `token`; read again whenever it changes. "
+        "Environment: `CONSUL_HTTP_TOKEN_FILE`.",
+    )
     cert_file: Text = Field(default="", description="Client certificate (PEM) for https://.")
     key_file: Text = Field(default="", description="Key (PEM) of the client certificate.")
 
@@ -236,6 +240,16 @@ class ServiceConfig(Section):
     name: Name = Field(description="The name that routes use.")
     consul: OptionalName = Field(
         default="", description="Discovered under this name in Consul; `instances` may be added."
+    )
+    datacenter: Datacenter = Field(
+        default="", description="Consul datacenter in which it is discovered; empty: `consul.datacenter`."
+    )
+    failover: Annotated[
+        tuple[Datacenter, ...], BeforeValidator(values.to_list), AfterValidator(values.check_failover)
+    ] = Field(
+        default=(),
+        strict=False,
+        description="Consul datacenters, each used only while none before it has an eligible instance.",
     )
     instances: tuple[Annotated[InstanceConfig, BeforeValidator(url_table), Kind("URL or table")], ...] = Field(
         default=(), strict=False, description='Static instances: "http://HOST:PORT" or { url = ..., weight = ... }.'

@@ -124,6 +124,8 @@ def _consul(draft: _Draft) -> Iterator[Fault]:
     if draft.consul is None:
         return
     consul, path = draft.consul.value, draft.consul.path
+    if draft.consul.sound("token", "token_file") and consul.token and consul.token_file:
+        yield Fault((*path, "token_file"), "stands beside consul.token; keep one of them")
     for key, given, other, missing in (
         ("cert_file", consul.cert_file, "key_file", consul.key_file),
         ("key_file", consul.key_file, "cert_file", consul.cert_file),
@@ -148,11 +150,23 @@ def _services(draft: _Draft) -> Iterator[Fault]:
                 yield Fault((*table.path, "name"), wrong)
         if table.sound("consul", "instances") and not service.consul and not service.instances:
             yield Fault(table.path, "has neither consul nor instances: name the service in Consul, or list instances")
+        if table.sound("consul", "datacenter", "failover"):
+            yield from _datacenters(table)
         if table.sound("consul") and service.consul and not draft.has_consul:
             wrong = "there is no Consul: add a [consul] table, or give --consul or CONSUL_HTTP_ADDR"
             yield Fault((*table.path, "consul"), wrong)
         if table.sound("instances"):
             yield from _instances(table)
+
+
+def _datacenters(table: Table[ServiceConfig]) -> Iterator[Fault]:
+    service = table.value
+    for key in ("datacenter", "failover"):
+        if getattr(service, key) and not service.consul:
+            yield Fault((*table.path, key), "is for services of Consul: give consul, its name there, as well")
+    if service.datacenter and service.datacenter in service.failover:
+        wrong = f"names {quoted(service.datacenter)}, the service's own datacenter; list others only"
+        yield Fault((*table.path, "failover"), wrong)
 
 
 def _instances(table: Table[ServiceConfig]) -> Iterator[Fault]:

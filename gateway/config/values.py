@@ -23,6 +23,7 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([/?#].*)?", re.
 _PATH_TEXT: Final = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_DATACENTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _PROBE_TARGET: Final = re.compile(r"/[!-\"$-~]*")  # visible ASCII; "#" never goes over the wire
 _SEGMENT_NAME: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
@@ -68,6 +69,11 @@ def to_range(value: object) -> object:
     if len(ends) > 2 or not all(_INTEGER.fullmatch(end) for end in ends):
         return value
     return [int(ends[0]), int(ends[-1])]
+
+
+def to_list(value: object) -> object:
+    """As `to_integer`, for a list: "a,b"."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, Untyped) else value
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
@@ -275,6 +281,22 @@ def check_secret(text: str) -> str:
     return text
 
 
+def check_datacenter(text: str) -> str:
+    """The name of a Consul datacenter; Consul allows no other characters."""
+    if not _DATACENTER.fullmatch(text):
+        raise ValueError("must be a datacenter's name: lower-case letters, digits, - and _, such as dc1")
+    return text
+
+
+def check_failover(datacenters: tuple[str, ...]) -> tuple[str, ...]:
+    """Datacenters in the order in which they are used."""
+    if not all(datacenters):
+        raise ValueError("must name datacenters")
+    if len(set(datacenters)) < len(datacenters):
+        raise ValueError("must not name anything twice")
+    return datacenters
+
+
 def check_log_target(text: str) -> str:
     """stdout, off, or a file's path."""
     if not text or not text.isprintable():
@@ -283,7 +305,9 @@ def check_log_target(text: str) -> str:
 
 
 def check_kv_prefix(text: str) -> str:
-    """A folder in Consul's KV, always with the slash at its end."""
+    """A folder in Consul's KV, always with the slash at its end; "" for none."""
+    if not text:
+        return ""
     if not text.strip("/") or text.startswith("/") or not text.isprintable():
         raise ValueError("must be a folder in Consul's KV without leading slash, such as gw/")
     return text if text.endswith("/") else f"{text}/"

@@ -12,10 +12,11 @@ from importlib.metadata import version
 
 import structlog
 
+from discovery.consul_sd.names import CONSUL
 from gateway.admin.facts import Facts
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.publisher import Publisher
-from gateway.supervisor.registry import STATIC, Registry
+from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
 from gateway.supervisor.workers import WorkerPool
 
@@ -31,7 +32,7 @@ class Gateway:
         name: str,
         config_file: str,
         listen: Sequence[str],
-        sources: Sequence[str],
+        sources: Callable[[], Sequence[str]],
         ledger: Ledger,
         registry: Registry,
         publisher: Publisher,
@@ -39,11 +40,11 @@ class Gateway:
         reloader: Reloader,
         on_serving: Callable[[], None],
     ) -> None:
-        """`sources`: the names of those that must answer; `on_serving` is called once, when every worker accepts."""
+        """`sources` names those that must answer; `on_serving` is called once, when every worker accepts."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
-        self._sources = tuple(sources)
+        self._sources = sources
         self._ledger = ledger
         self._registry = registry
         self._publisher = publisher
@@ -82,15 +83,15 @@ class Gateway:
         if self._pool.is_stopping:
             return ("the gateway is draining",)
         workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
-        return (*workers, *(reason for name in self._sources if (reason := self._unanswered(name))))
+        return (*workers, *(reason for name in self._sources() if (reason := self._unanswered(name))))
 
     def _unanswered(self, source: str) -> str:
         """Why a source has not had its first answer; "" once it has."""
         state = self._registry.sources.get(source)
         if state is None:
             return f"{source} has not answered yet"
-        # A file's host name that does not resolve costs its service, not the gateway.
-        if source == STATIC or not state.stale or state.last_success is not None:
+        # A host name that does not resolve, or another datacenter that does not answer, costs its services only.
+        if source != CONSUL or not state.stale or state.last_success is not None:
             return ""
         return f"{source} has not answered yet: {state.error}"
 

@@ -74,6 +74,27 @@ def test_what_the_schema_says(text: str, fault: str) -> None:
             '[consul]\nca_file = "ca.pem"',
             "consul.ca_file: is for an https:// address only; consul.address is http://127.0.0.1:8500",
         ),
+        (
+            '[consul]\ntoken = "t"\ntoken_file = "f"',
+            "consul.token_file: stands beside consul.token; keep one of them",
+        ),
+        (
+            '[consul]\n[[services]]\nname = "a"\nconsul = "a"\ndatacenter = "dc1"\nfailover = ["dc2", "dc1"]',
+            'services[0].failover: names "dc1", the service\'s own datacenter; list others only',
+        ),
+        (
+            SERVICE + 'failover = ["dc2"]',
+            "services[0].failover: is for services of Consul: give consul, its name there, as well",
+        ),
+        (
+            '[consul]\n[[services]]\nname = "a"\nconsul = "a"\nfailover = ["dc2", "dc2"]',
+            "services[0].failover: must not name anything twice; it is an array",
+        ),
+        (
+            '[consul]\ndatacenter = "DC 1"',
+            "consul.datacenter: must be a datacenter's name: lower-case letters, digits, - and _, such as dc1; "
+            'it is "DC 1"',
+        ),
         (SERVICE + SERVICE, 'services[1].name: "users" is the name of services[0] already; names are unique'),
         (
             '[[services]]\nname = "a"',

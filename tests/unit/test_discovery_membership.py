@@ -77,3 +77,20 @@ def test_what_permissions_hide_is_not_gone() -> None:
     members = known(A)
     members.apply([B], 1.0, is_unbroken=True, is_filtered=True)
     assert members.current(99.0) == (A, B)
+
+
+def test_what_the_token_may_not_read_is_not_given_up() -> None:
+    members = known(A, B)
+    members.apply([], 10.0, is_unbroken=False)
+    members.is_held = True
+    assert members.current(1000.0) == (provisional(A), provisional(B))
+    assert members.next_expiry() == float("inf")
+
+
+def test_an_answer_that_lists_nothing_or_hides_something_is_not_complete() -> None:
+    members = known(A, B)
+    complete = [members.is_complete, known().is_complete]
+    for answer in ([A], [A, B]):
+        members.apply(answer, 1.0, is_unbroken=True, is_filtered=True)
+        complete.append(members.is_complete)
+    assert complete == [True, False, False, True]

@@ -65,6 +65,13 @@ async def test_each_query_carries_the_index_of_the_answer_before(autojump_clock:
     assert script.unbroken == [False, True, True, True]
 
 
+async def test_an_answer_with_the_index_that_was_asked_with_is_a_repeat(autojump_clock: MockClock) -> None:
+    repeats: list[bool] = []
+    script = Script(5, 6, 6, 9, on_reply=lambda reply: repeats.append(reply.is_repeat))
+    await script.play()
+    assert repeats == [False, False, True, False]
+
+
 async def test_an_index_that_goes_back_breaks_the_chain_and_starts_anew(autojump_clock: MockClock) -> None:
     script = Script(50, 7, 7, 8)
     await script.play()
