@@ -70,8 +70,12 @@ class StaticTarget:
     """An instance written in a file: the host may be a name and is resolved by its Source."""
 
     host: str
-    port: int
+    port: int  # 0: the host is the name of SRV records, which carry ports and weights
     weight: int = 1
+
+    @property
+    def is_srv(self) -> bool:
+        return self.port == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from discovery.model import Instance, Problem, RouteSpec
 class Answer:
     """All instances of one service, as one source knows them now (absent from it = gone)."""
 
-    source: str  # "static", "consul"
-    service: str  # the source's own name for it: ServiceSpec.name for static, ServiceSpec.consul for Consul
+    source: str  # "static", "dns", "consul"
+    service: str  # the source's own name for it: ServiceSpec.consul for Consul, else ServiceSpec.name
     instances: tuple[Instance, ...]
 
 
@@ -44,6 +44,7 @@ class SourceState:
     stale_since: float | None
     last_success: float | None
     error: str = ""
+    is_restored: bool = False  # it has not answered since the gateway started: what is known is from before
 
 
 @dataclass(frozen=True, slots=True)

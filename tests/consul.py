@@ -80,8 +80,9 @@ class ConsulServer:
         self._choose_ports()
 
     def _choose_ports(self) -> None:
-        self._ports = free_ports(4)
+        self._ports = free_ports(5)
         self.address = f"http://127.0.0.1:{self._ports[0]}"
+        self.dns_address = f"127.0.0.1:{self._ports[4]}"
 
     def __enter__(self) -> Self:
         try:
@@ -109,17 +110,7 @@ class ConsulServer:
     def start(self) -> None:
         """Starts the agent, empty, at `address`; returns once it has a leader and knows its own node."""
         assert self._process is None, "it is running"
-        http, server, serf, serf_wan = self._ports
-        tls = "grpc_tls = -1" if _version() >= (1, 14) else ""
-        serfs = f"serf_lan = {serf} serf_wan = {serf_wan if self._wan else -1}"
-        ports = f"ports {{ http = {http} server = {server} {serfs} dns = -1 grpc = -1 {tls} }}"
-        command = [consul_binary(), "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=test"]
-        command += ["-log-level=err", "-hcl", ports, "-hcl", "disable_update_check = true"]
-        command += [f"-datacenter={self._datacenter}"]
-        if isinstance(self._wan, ConsulServer):
-            command += [f"-retry-join-wan=127.0.0.1:{self._wan.wan_port}", "-retry-interval-wan=1s"]
-        if self._config:
-            command += ["-hcl", self._config]
+        command = self._command()
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             self.wait_until(self._is_up_or_ended)
@@ -140,6 +131,21 @@ class ConsulServer:
 
     def _is_up_or_ended(self) -> bool:
         return self._process is None or self._process.poll() is not None or self._is_up()
+
+    def _command(self) -> list[str]:
+        command = [*self._agent("-dev", "-node=test"), f"-datacenter={self._datacenter}"]
+        if isinstance(self._wan, ConsulServer):
+            command += [f"-retry-join-wan=127.0.0.1:{self._wan.wan_port}", "-retry-interval-wan=1s"]
+        return [*command, *(["-hcl", self._config] if self._config else [])]
+
+    def _agent(self, *options: str) -> list[str]:
+        """An agent on the ports of this object."""
+        http, server, serf, wan, dns = self._ports
+        tls = "grpc_tls = -1" if _version() >= (1, 14) else ""
+        serfs = f"serf_lan = {serf} serf_wan = {wan if self._wan else -1}"
+        ports = f"http = {http} server = {server} {serfs} dns = {dns} grpc = -1 {tls}"
+        command = [consul_binary(), "agent", *options, "-bind=127.0.0.1", "-client=127.0.0.1"]
+        return [*command, "-log-level=err", "-hcl", f"ports {{ {ports} }}", "-hcl", "disable_update_check = true"]
 
     def _is_up(self) -> bool:
         try:

@@ -19,6 +19,10 @@ class Entries:
         self._listed: Mapping[str, bytes] = {}
         self._kept: dict[str, tuple[bytes, float]] = {}  # with the time it is given up
 
+    def restore(self, known: Mapping[str, bytes]) -> None:
+        """Starts from what was known before the first answer."""
+        self._listed = known
+
     def apply(self, listed: Mapping[str, bytes], now: float, *, is_unbroken: bool) -> None:
         """Takes an answer."""
         if not is_unbroken:

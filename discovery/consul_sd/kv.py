@@ -11,6 +11,7 @@ from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import decode_keys
 from discovery.consul_sd.entries import Entries
 from discovery.consul_sd.errors import ConsulError
+from discovery.consul_sd.saved import SavedKeys
 from discovery.consul_sd.watch import Connect, watch
 from discovery.source import Emit, KeyAnswer
 
@@ -58,6 +59,16 @@ class KeyWatch:
         """The watch is over: takes back what the keys asked for."""
         if self._answer is not None and self._answer.entries:
             self._emit(KeyAnswer(self._source, self.prefix, ()))
+
+    def saved(self) -> SavedKeys:
+        """What is to outlive the gateway."""
+        return SavedKeys.of(self.prefix, self.entries.current(trio.current_time()))
+
+    def restore(self, saved: SavedKeys) -> None:
+        """Before the first answer: goes on from what was known before, and emits it."""
+        if saved.prefix == self.prefix:
+            self.entries.restore(saved.decoded())
+            self._publish()
 
     async def _query(self, client: ConsulClient, index: int) -> Reply:
         return await client.keys(self.prefix, index)

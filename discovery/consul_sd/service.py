@@ -12,9 +12,11 @@ from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import Registration, decode_health, unite
 from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.membership import Membership
+from discovery.consul_sd.saved import SavedService
 from discovery.consul_sd.watch import Connect, watch
+from discovery.dns_sd.names import Names, is_numeric
+from discovery.dns_sd.resolver import Resolver
 from discovery.model import Instance
-from discovery.names import Names, is_numeric
 from discovery.source import Answer, Emit, TaggedService
 from discovery.tags import InstanceTags, read_tags
 
@@ -31,6 +33,7 @@ class ServiceWatch:
         source: str,
         grace: float,
         tag_prefixes: tuple[str, ...],
+        resolver: Resolver,
         emit: Emit,
         on_success: Callable[[str, Reply], None],
         on_failure: Callable[[str, ConsulError], None],
@@ -49,7 +52,7 @@ class ServiceWatch:
         self._on_names = on_names
         self._on_gone = on_gone
         self._members = Membership(grace)
-        self._names = Names(self._on_resolved)
+        self._names: Names[str] = Names(resolver.addresses, self._on_resolved)
         self._has_answer = False
         self._is_filtered = False
         self._is_over = False
@@ -65,10 +68,22 @@ class ServiceWatch:
 
     def note(self) -> str:
         """What a person should know though the answers are good; empty if nothing."""
-        error = self._names.error()
+        error = self._names.error() or self._names.note()
         if not error and self._is_filtered:
             error = "Consul leaves out instances that this token may not read: give it service:read and node:read"
         return f"service {self.service}: {error}" if error else ""
+
+    def saved(self) -> SavedService:
+        """What is to outlive the gateway."""
+        return SavedService(self._members.current(trio.current_time()), self._tagged)
+
+    def restore(self, saved: SavedService) -> None:
+        """Before the first answer: goes on from what was known before, and emits it."""
+        self._members.restore(saved.registrations)
+        self._has_answer = True
+        if self._tag_prefixes and saved.tagged is not None:
+            self._publish_tags(saved.tagged)
+        self._publish()
 
     async def run(self) -> None:
         """Keeps what is known up to date with time, until cancelled; the answers come from elsewhere."""
@@ -122,9 +137,8 @@ class ServiceWatch:
         """An answer, and whether it is unbroken (see `watch`). Raises DecodeError."""
         registrations = decode_health(reply.data)
         now = trio.current_time()
-        self._members.apply(
-            registrations, now, is_unbroken=is_unbroken, is_filtered=reply.is_filtered or reply.is_repeat
-        )
+        is_sure = is_unbroken and reply.leader_known
+        self._members.apply(registrations, now, is_unbroken=is_sure, is_filtered=reply.is_filtered or reply.is_repeat)
         self.index = 0 if reply.index < self.index else reply.index
         self._has_answer = True
         self._is_filtered = reply.is_filtered
@@ -160,7 +174,7 @@ class ServiceWatch:
             if is_numeric(instance.host):
                 yield instance
             else:
-                for address in self._names.addresses(instance.host):
+                for address in self._names.values(instance.host):
                     yield replace(instance, host=address, name=instance.host)
 
     def _read_tags(self, members: tuple[Registration, ...]) -> TaggedService | None:

@@ -23,10 +23,12 @@ from discovery.consul_sd.kv import KeyWatch
 from discovery.consul_sd.names import CONSUL
 from discovery.consul_sd.permissions import TO_READ_CATALOG, Permission, to_read_keys, to_read_service
 from discovery.consul_sd.rights import Rights
+from discovery.consul_sd.saved import SavedView
 from discovery.consul_sd.service import ServiceWatch
 from discovery.consul_sd.tls import tls_context
 from discovery.consul_sd.watch import watch
-from discovery.settings import ConsulSettings
+from discovery.dns_sd.resolver import Resolver
+from discovery.settings import ConsulSettings, DnsSettings
 from discovery.source import Emit
 
 CATALOG = "catalog"  # the key of the catalog's watch; services have "service NAME"
@@ -46,13 +48,15 @@ class ConsulSource:
         services: frozenset[str],
         watch_tags: bool = True,
         *,
+        resolver: Resolver | None = None,
         watch_keys: bool = False,
         name: str = CONSUL,
         budget: int = BUDGET,
         wait: float = WAIT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`services` by Consul's names. `wait` is how long a query may hang, in seconds; `clock` gives Unix time.
+        """`services` by Consul's names; `resolver` is for addresses that are names (default: the system's). `wait` is
+        how long a query may hang, in seconds; `clock` gives Unix time.
 
         Raises ConsulError if a TLS file cannot be used.
         """
@@ -63,6 +67,7 @@ class ConsulSource:
         self._watch_tags = watch_tags
         self._watch_keys = watch_keys
         self._budget = budget
+        self._resolver = resolver or Resolver(DnsSettings())
         self._wait = wait
         self._clock = clock
         self._random = Random()  # noqa: S311 - jitter
@@ -71,6 +76,7 @@ class ConsulSource:
         self._upkeep: dict[str, trio.CancelScope] = {}
         self._asking: dict[str, trio.CancelScope] = {}  # services with a connection of their own
         self._catalog: Mapping[str, tuple[str, ...]] = {}  # as last answered
+        self._restored: SavedView | None = None  # until the watches that go on from it have begun
         self._has_catalog = False
         self._keys: KeyWatch | None = None
         self._aggregate: Aggregate | None = None
@@ -81,6 +87,26 @@ class ConsulSource:
         self._emit: Emit | None = None
         self._nursery: trio.Nursery | None = None
         self._session: trio.Nursery | None = None
+
+    @property
+    def settings(self) -> ConsulSettings:
+        """Those in force."""
+        return self._settings
+
+    def restore(self, view: SavedView) -> None:
+        """To go on, when run, from what was known before."""
+        self._restored = view
+        self._freshness.restore(view.last_success)
+
+    def view(self) -> SavedView:
+        """What is known now, to be restored by a later process."""
+        return SavedView(
+            address=self._settings.address,
+            datacenter=self._settings.datacenter,
+            last_success=self._freshness.last_success,
+            services={name: each.saved() for name, each in self._watches.items()},
+            keys=self._keys.saved() if self._keys is not None else None,
+        )
 
     def update(
         self, services: frozenset[str], *, settings: ConsulSettings | None = None, budget: int | None = None
@@ -119,11 +145,7 @@ class ConsulSource:
                 while True:
                     await self._run_session()
         finally:
-            self._nursery = self._emit = None
-            self._watches.clear()
-            self._upkeep.clear()
-            self._keys = None
-            self._freshness = Freshness(self.name)
+            self._nursery = self._emit = None  # what is known stays, for whoever saves it
 
     async def _run_session(self) -> None:
         """Watches with one set of settings."""
@@ -135,6 +157,7 @@ class ConsulSource:
                 self._reconcile()
                 self._start_catalog(session)
                 self._start_keys(session)
+                self._restored = None
                 self._publish_state()  # with nothing to watch it is fresh
                 await trio.sleep_forever()
         finally:
@@ -177,6 +200,8 @@ class ConsulSource:
                 on_success=lambda reply: self._on_success(KEYS, reply),
                 on_failure=self._failing(KEYS),
             )
+            if self._restored is not None and self._restored.keys is not None:
+                self._keys.restore(self._restored.keys)
         self._keys.entries.grace = grace
         self._freshness.add(KEYS)
         session.start_soon(self._keys.run, self._connect, self._random)
@@ -188,7 +213,14 @@ class ConsulSource:
         tagged = {name for name, tags in self._catalog.items() if any(tag.startswith(prefixes) for tag in tags)}
         # one whose routes are in force stays until it is seen without the tags, or its routes' time is over
         kept = {name for name, each in self._watches.items() if each.has_routes and name not in self._catalog}
-        return self._services | tagged | kept
+        return self._services | tagged | kept | self._tagged_before
+
+    @property
+    def _tagged_before(self) -> frozenset[str]:
+        """The services whose tags had made routes, while that is only restored."""
+        if self._restored is None or not self._prefixes:
+            return frozenset()
+        return frozenset(name for name, each in self._restored.services.items() if each.tagged is not None)
 
     def _reconcile(self) -> None:
         if self._nursery is None or self._emit is None:
@@ -201,9 +233,11 @@ class ConsulSource:
             self._stop_asking(service)
             self._watches.pop(service).withdraw()
         for service in sorted(wanted - self._watches.keys()):
-            self._watches[service] = self._new_watch(service, self._emit)
+            self._watches[service] = each = self._new_watch(service, self._emit)
+            if self._restored is not None and service in self._restored.services:
+                each.restore(self._restored.services[service])
             self._upkeep[service] = trio.CancelScope()
-            self._nursery.start_soon(_run_in, self._upkeep[service], self._watches[service].run)
+            self._nursery.start_soon(_run_in, self._upkeep[service], each.run)
         self._connect_services()
         self._publish_state()
 
@@ -214,6 +248,7 @@ class ConsulSource:
             source=self.name,
             grace=self._settings.removal_grace,
             tag_prefixes=self._prefixes,
+            resolver=self._resolver,
             emit=emit,
             on_success=lambda service, reply: self._on_success(_key(service), reply),
             on_failure=lambda service, error: self._failing(_key(service))(error),

@@ -104,6 +104,7 @@ class SourceStatus(TypedDict):
     stale_since: str | None
     last_success: str | None
     error: str
+    restored: bool  # it has not answered since the gateway started: what is known is from before
 
 
 class ProblemStatus(TypedDict):
@@ -296,6 +297,7 @@ def _source(source: SourceState) -> SourceStatus:
         stale_since=None if source.stale_since is None else rfc3339(source.stale_since),
         last_success=None if source.last_success is None else rfc3339(source.last_success),
         error=source.error,
+        restored=source.is_restored,
     )
 
 

@@ -175,12 +175,31 @@ class ConsulConfig(Section):
     tag_prefixes: tuple[Name, ...] = Field(
         default=("gw.", "urlprefix-"), strict=False, description="Tags with these prefixes make routes."
     )
-    registers: Flag = Field(default=False, alias="register", description="Register the gateway itself as a service.")
+    registers: Flag = Field(
+        default=False,
+        alias="register",
+        description="Register the gateway itself with the agent, checked at `/ready` of the first `listen` "
+        "address; taken out when it stops, registered again when the agent has forgotten it.",
+    )
+    register_name: OptionalName = Field(
+        default="", description="The name it is registered under. Empty: `gateway.name`."
+    )
+    register_address: Annotated[str, AfterValidator(values.check_address), Kind("host")] = Field(
+        default="",
+        description="Where others and the agent's check reach it. Empty: the host of `listen`, or for 0.0.0.0 and [::] "
+        "this machine's address on the way to Consul.",
+    )
     kv_prefix: Annotated[str, AfterValidator(values.check_kv_prefix), Kind("string")] = Field(
         default="gw/", description="Folder in Consul's KV that holds routes and services; empty: the KV is not read."
     )
     removal_grace: Seconds = Field(
         default=30.0, ge=0, le=3600, description="After a break in the watch, removals are provisional this long."
+    )
+    state_file: Annotated[str, AfterValidator(values.check_state_file), Kind("string")] = Field(
+        default="",
+        description="File that keeps Consul's last answers over a restart of the gateway while Consul is away; "
+        '`"off"`: none. Empty: one for this gateway name and Consul in `$STATE_DIRECTORY` (set by systemd), else '
+        "`$XDG_STATE_HOME/gw`, else `~/.local/state/gw`.",
     )
     ca_file: Text = Field(default="", description="CA certificates (PEM) for https://; empty: the system's.")
     token_file: Text = Field(
@@ -190,6 +209,17 @@ class ConsulConfig(Section):
     )
     cert_file: Text = Field(default="", description="Client certificate (PEM) for https://.")
     key_file: Text = Field(default="", description="Key (PEM) of the client certificate.")
+
+
+class DnsConfig(Section):
+    """How host names are resolved: by the hosts file, then DNS. Changed by a restart only."""
+
+    server: Annotated[str, AfterValidator(values.check_dns_server), Kind("ADDRESS:PORT")] = Field(
+        default="",
+        description="The server to ask, such as `127.0.0.1:8600`, Consul's own. Empty: those of `/etc/resolv.conf`.",
+    )
+    min_ttl: Seconds = Field(default=1.0, ge=0.1, le=3600, description="An answer is used at least so long.")
+    max_ttl: Seconds = Field(default=30.0, ge=0.1, le=86400, description="And at most so long, whatever its TTL.")
 
 
 class InstanceConfig(Section):
@@ -253,6 +283,11 @@ class ServiceConfig(Section):
     )
     instances: tuple[Annotated[InstanceConfig, BeforeValidator(url_table), Kind("URL or table")], ...] = Field(
         default=(), strict=False, description='Static instances: "http://HOST:PORT" or { url = ..., weight = ... }.'
+    )
+    dns: Annotated[str, AfterValidator(values.check_dns), Kind("name")] = Field(
+        default="",
+        description="Discovered in DNS: all addresses of `NAME:PORT` (port 80 unless said), or all instances that the "
+        "SRV records of `_SERVICE._PROTOCOL.NAME` list, with their ports and weights.",
     )
     balance: Annotated[
         str, word("least_connections", "weighted", "round_robin", "random", "least_latency", "hash")
@@ -325,6 +360,7 @@ class FileConfig(Section):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     consul: ConsulConfig | None = None
+    dns: DnsConfig = Field(default_factory=DnsConfig)
     services: tuple[ServiceConfig, ...] = Field(default=(), strict=False)
     routes: tuple[RouteConfig, ...] = Field(default=(), strict=False)
 

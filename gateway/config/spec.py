@@ -10,7 +10,7 @@ from discovery.model import Origin, OriginKind, RouteSpec, ServiceSpec, StaticTa
 from discovery.settings import ConsulSettings, HealthSettings, OutlierSettings, ProbeType
 from gateway.config.model import ConsulConfig, FileConfig, RouteConfig, ServiceConfig
 from gateway.config.problems import ConfigError, key_text, schema_faults
-from gateway.config.values import Untyped, split_instance_url
+from gateway.config.values import Untyped, split_dns, split_instance_url
 
 
 def services_of(config: FileConfig, file: str) -> tuple[ServiceSpec, ...]:
@@ -42,7 +42,8 @@ def service_spec(service: ServiceConfig, origin: Origin) -> ServiceSpec:
         failover=service.failover,
         targets=tuple(
             StaticTarget(*split_instance_url(instance.url), weight=instance.weight) for instance in service.instances
-        ),
+        )
+        + ((StaticTarget(*split_dns(service.dns)),) if service.dns else ()),
         balance=service.balance,
         hash_on=service.hash_on,
         connect_timeout=service.connect_timeout,

@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from discovery.model import join_address
-from gateway.config.model import ConsulConfig, FileConfig, GatewayConfig, RouteConfig, Section, ServiceConfig
+from gateway.config.model import ConsulConfig, DnsConfig, FileConfig, GatewayConfig, RouteConfig, Section, ServiceConfig
 from gateway.config.problems import Fault, KeyPath, in_order, quoted, schema_faults, suggestion
 from gateway.config.values import split_host_port, split_instance_url
 
@@ -43,6 +43,7 @@ class _Draft:
     gateway: Table[GatewayConfig] | None
     consul: Table[ConsulConfig] | None
     has_consul: bool
+    dns: Table[DnsConfig] | None
     services: tuple[Table[ServiceConfig], ...]
     routes: tuple[Table[RouteConfig], ...]
 
@@ -69,6 +70,7 @@ def _draft(tables: dict[str, object], faults: Sequence[Fault]) -> _Draft:
         gateway=_table(GatewayConfig, tables.get("gateway", {}), ("gateway",), faults),
         consul=_table(ConsulConfig, tables.get("consul"), ("consul",), faults),
         has_consul="consul" in tables,
+        dns=_table(DnsConfig, tables.get("dns", {}), ("dns",), faults),
         services=_array(ServiceConfig, tables, "services", faults),
         routes=_array(RouteConfig, tables, "routes", faults),
     )
@@ -138,6 +140,15 @@ def _consul(draft: _Draft) -> Iterator[Fault]:
                 yield Fault((*path, key), f"is for an https:// address only; consul.address is {consul.address}")
 
 
+def _dns(draft: _Draft) -> Iterator[Fault]:
+    """The floor is below the ceiling."""
+    if draft.dns is None or not draft.dns.sound("min_ttl", "max_ttl"):
+        return
+    dns = draft.dns.value
+    if dns.min_ttl > dns.max_ttl:
+        yield Fault((*draft.dns.path, "min_ttl"), f"{dns.min_ttl:g} s is more than max_ttl, {dns.max_ttl:g} s")
+
+
 def _services(draft: _Draft) -> Iterator[Fault]:
     """Names are unique, and every service has somewhere to find its instances."""
     first_use: dict[str, Table[ServiceConfig]] = {}
@@ -148,8 +159,9 @@ def _services(draft: _Draft) -> Iterator[Fault]:
             if first is not table:
                 wrong = f"{quoted(service.name)} is the name of services[{first.path[1]}] already; names are unique"
                 yield Fault((*table.path, "name"), wrong)
-        if table.sound("consul", "instances") and not service.consul and not service.instances:
-            yield Fault(table.path, "has neither consul nor instances: name the service in Consul, or list instances")
+        if table.sound("consul", "instances", "dns") and not (service.consul or service.instances or service.dns):
+            wrong = "has neither consul nor dns nor instances: name the service in Consul or DNS, or list instances"
+            yield Fault(table.path, wrong)
         if table.sound("consul", "datacenter", "failover"):
             yield from _datacenters(table)
         if table.sound("consul") and service.consul and not draft.has_consul:
@@ -248,4 +260,4 @@ def _hidden(route: RouteConfig, other: str, methods: tuple[str, ...]) -> str:
     return f"can never match: {other} has {where} and takes all its traffic; change or remove one of them"
 
 
-_CHECKS = (_listeners, _consul, _services, _destinations, _timeouts, _reachability)
+_CHECKS = (_listeners, _consul, _dns, _services, _destinations, _timeouts, _reachability)

@@ -304,6 +304,53 @@ def check_log_target(text: str) -> str:
     return text
 
 
+def split_dns(text: str) -> tuple[str, int]:
+    """(name, port) of a service in DNS; port 0 for the name of SRV records, else 80 unless said."""
+    host, port = split_host_port(text)
+    if host.startswith("_"):
+        if port is not None:
+            raise ValueError("must be without a port: SRV records carry it")
+        return host, 0
+    if ":" in host or host.rpartition(".")[2].isdigit():
+        raise ValueError("must be a name; an address has its place in instances")
+    if port == 0:
+        raise ValueError("must have a port from 1 to 65535")
+    return host, 80 if port is None else port
+
+
+def check_dns(text: str) -> str:
+    """NAME:PORT, with the port always written, or the name of SRV records; "" for none."""
+    host, port = split_dns(text) if text else ("", 0)
+    return _join(host, port or None)
+
+
+def check_dns_server(text: str) -> str:
+    """ADDRESS:PORT of a DNS server, port 53 unless said; "" for none."""
+    if text == "":
+        return ""
+    host, port = split_host_port(text)
+    if ":" not in host and not host.rpartition(".")[2].isdigit():
+        raise ValueError("must be an IP address with an optional port, such as 127.0.0.1:8600")
+    return _join(host, 53 if port is None else port)
+
+
+def check_address(text: str) -> str:
+    """A host name or address without port, or "" for none."""
+    if text == "":
+        return ""
+    host, port = split_host_port(f"[{text}]" if text.count(":") > 1 else text)
+    if port is not None:
+        raise ValueError("must be a host name or an IP address, without a port")
+    return host
+
+
+def check_state_file(text: str) -> str:
+    """A file's path, off, or "" for the default."""
+    if not text.isprintable() or text.endswith("/"):
+        raise ValueError('must be the path of a file, "off", or empty for the default')
+    return text
+
+
 def check_kv_prefix(text: str) -> str:
     """A folder in Consul's KV, always with the slash at its end; "" for none."""
     if not text:

@@ -1,7 +1,8 @@
 """The gateway as its operators see it: what it knows of itself, and what may be asked of it.
 
 Signals and the admin interface both end here. Ready is what `/ready` says on either address: every
-worker accepts connections, every source of instances has answered once, and nothing is draining.
+worker accepts connections, every source of instances has answered once (or what it said before
+the gateway's restart has been probed), and nothing is draining.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ class Gateway:
         pool: WorkerPool,
         reloader: Reloader,
         on_serving: Callable[[], None],
+        on_drain: Callable[[], None],
     ) -> None:
-        """`sources` names those that must answer; `on_serving` is called once, when every worker accepts."""
+        """`sources` names those that must answer; `on_serving` is called once, when every worker accepts, `on_drain`
+        when the gateway begins to stop."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
@@ -51,6 +54,7 @@ class Gateway:
         self._pool = pool
         self._reloader = reloader
         self._on_serving = on_serving
+        self._on_drain = on_drain
         self._has_served = False
         self._version = version("gw")
         self._started_at = time.time()
@@ -90,6 +94,9 @@ class Gateway:
         state = self._registry.sources.get(source)
         if state is None:
             return f"{source} has not answered yet"
+        if state.is_restored and source == CONSUL:
+            waits = "what it said before the restart is not probed yet"
+            return f"{source} has not answered yet, and {waits}" if self._registry.is_unprobed else ""
         # A host name that does not resolve, or another datacenter that does not answer, costs its services only.
         if source != CONSUL or not state.stale or state.last_success is not None:
             return ""
@@ -117,6 +124,7 @@ class Gateway:
 
     def drain(self) -> None:
         log.info("draining")
+        self._on_drain()
         self._pool.drain()
 
     def down(self) -> None:

@@ -14,7 +14,9 @@ from discovery.consul_sd.names import source_name
 from discovery.model import Instance, ServiceSpec
 from discovery.source import Answer, SourceState
 
-STATIC: Final = "static"  # the name of the source
+STATIC: Final = "static"  # names of sources
+DNS: Final = "dns"
+WRITTEN: Final = (STATIC, DNS)  # those that call services by their own names
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +51,10 @@ class Listing:
 
     def listed(self, spec: ServiceSpec) -> dict[str, Listed]:
         """The instances of a service by address: the file's first, in its order, then tier by tier."""
-        static = self._answers.get((STATIC, spec.name), ()) if spec.targets else ()
-        listed = {each.address: Listed(each, 0, str(spec.origin.kind)) for each in static}
+        listed: dict[str, Listed] = {}
+        for source in WRITTEN if spec.targets else ():
+            for each in self._answers.get((source, spec.name), ()):
+                listed.setdefault(each.address, Listed(each, 0, str(spec.origin.kind)))
         for tier, datacenter in enumerate(tiers_of(spec)):
             source = source_name(datacenter)
             answered = self._answers.get((source, spec.consul), ())
@@ -80,7 +84,7 @@ def tiers_of(spec: ServiceSpec) -> tuple[str, ...]:
 
 def users(answer: Answer, services: Iterable[ServiceSpec]) -> list[str]:
     """The services that take instances from an answer."""
-    if answer.source == STATIC:
+    if answer.source in WRITTEN:
         return [answer.service]
     return [
         spec.name

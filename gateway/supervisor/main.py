@@ -19,6 +19,7 @@ import trio
 
 from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.tls import tls_context
+from discovery.settings import ConsulSettings
 from discovery.source import Emit, Event, SourceState
 from gateway import log as gateway_log
 from gateway.admin import server
@@ -31,6 +32,7 @@ from gateway.supervisor.discovery import Discovery
 from gateway.supervisor.facade import Gateway
 from gateway.supervisor.listeners import ListenError, Listeners, open_listeners
 from gateway.supervisor.publisher import Publisher
+from gateway.supervisor.registration import self_registration
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
 from gateway.supervisor.signals import watch_signals
@@ -39,6 +41,7 @@ from healthcheck.agent import HealthAgent
 from healthcheck.model import Transition
 
 LEDGER_INTERVAL: Final = 0.1  # seconds between looks at what workers ejected
+REGISTRATION: Final = ("register", "register_name", "register_address")
 RELEASE_EVERY: Final = 10  # of those looks frees cells
 
 log = structlog.get_logger(__name__)
@@ -104,7 +107,7 @@ class Supervisor:
         self._publisher = Publisher(
             self._registry,
             BoardWriter(memory.attach(self._board_fd, writable=True)),
-            self._pool.wake,
+            self._on_published,
             self._agent.reconcile,
             self._discovery.want,
         )
@@ -120,7 +123,10 @@ class Supervisor:
             pool=self._pool,
             reloader=self._reloader,
             on_serving=self._on_serving,
+            on_drain=self._on_drain,
         )
+        self._registration = self_registration(loaded, listeners.addresses[0], lambda: not self._gateway.not_ready())
+        self._is_serving = trio.Event()
 
     async def run(self) -> int:
         """See `run` of this module."""
@@ -134,6 +140,7 @@ class Supervisor:
                 nursery.start_soon(self._discovery.run)
                 nursery.start_soon(self._reloader.run)
                 nursery.start_soon(self._watch_ledger)
+                nursery.start_soon(self._register)
                 self._failure = await self._pool.run()
             nursery.cancel_scope.cancel()
         os.close(self._board_fd)
@@ -154,7 +161,11 @@ class Supervisor:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SourceState):
             before = self._registry.sources.get(event.source)
-            if event.stale and not (before and before.stale):
+            if event.is_restored and before is None:
+                log.info("what was known before the restart is used, once probed", source=event.source)
+            elif event.stale and (
+                before is None or not before.stale or (before.is_restored and event.error != before.error)
+            ):
                 log.warning("discovery is stale, what is known stays in use", source=event.source, error=event.error)
             elif before and before.stale and not event.stale:
                 log.info("discovery is fresh again", source=event.source)
@@ -182,7 +193,22 @@ class Supervisor:
     def _on_workers(self) -> None:
         self._gateway.review()
 
+    def _on_published(self) -> None:
+        self._pool.wake()
+        self._gateway.review()
+
+    async def _register(self) -> None:
+        """Tell Consul of this gateway, if that is wanted, once it serves."""
+        await self._is_serving.wait()
+        if self._registration is not None:
+            await self._registration.run()
+
+    def _on_drain(self) -> None:
+        if self._registration is not None:
+            self._registration.withdraw()
+
     def _on_serving(self) -> None:
+        self._is_serving.set()
         self._on_ready(self._gateway.facts(), self._admin)
 
     async def _watch_ledger(self) -> None:
@@ -225,12 +251,17 @@ def _needs_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
     """The keys that differ and cannot change while the gateway runs."""
     keys = ("name", "listen", "admin", "workers")
     changed = [f"gateway.{key}" for key in keys if getattr(old.gateway, key) != getattr(new.gateway, key)]
-    return tuple(changed)
+    changed += ["dns"] if old.dns != new.dns else []
+    return (*changed, *(f"consul.{key}" for key in REGISTRATION if _of_consul(old, key) != _of_consul(new, key)))
+
+
+def _of_consul(loaded: Loaded, key: str) -> object:
+    return getattr(loaded.consul or ConsulSettings(), key)
 
 
 def _discovery(loaded: Loaded, emit: Emit, on_end: Callable[[str], None]) -> Discovery:
     try:
-        return Discovery(loaded.consul, loaded.services, emit, on_end)
+        return Discovery(loaded.consul, loaded.services, emit, on_end, dns=loaded.dns, gateway=loaded.gateway.name)
     except ConsulError as error:
         raise GatewayFailed(str(error)) from error
 

@@ -47,7 +47,7 @@ class Member:
         """As people see it; `unix_offset` turns this clock into Unix time."""
         standby = self.resolved.standby
         is_reserve = standby is Standby.RESERVE
-        is_out_by_consul = standby in (Standby.CRITICAL, Standby.MAINTENANCE)
+        is_discovery_s = standby in (Standby.CRITICAL, Standby.MAINTENANCE, Standby.PROVISIONAL)
         return InstanceFacts(
             address=self.instance.address,
             name=self.instance.name,
@@ -55,7 +55,7 @@ class Member:
             weight=self.resolved.weight,
             eligible=self.resolved.eligible,
             reason=standby.slug,
-            detail=self.instance.detail if is_out_by_consul else IN_RESERVE if is_reserve else self.detail,
+            detail=self.instance.detail if is_discovery_s else IN_RESERVE if is_reserve else self.detail,
             health=self.health,
             since=self.since + unix_offset,
             checks_ok=self.checks_ok,

@@ -214,6 +214,14 @@ class Registry:
         of_sources = (problem for problems in self._source_problems.values() for problem in problems)
         return (*of_sources, *self._declared.problems, *self._shortages.values())
 
+    @property
+    def is_unprobed(self) -> bool:
+        """Is there a provisional instance that no probe has judged yet?"""
+        members = (member for service in self._services.values() for member in service.members.values())
+        return bool(self._dirty) or any(
+            member.instance.provisional and member.health is Health.UNKNOWN for member in members
+        )
+
     def service_facts(self) -> tuple[ServiceFacts, ...]:
         return tuple(
             ServiceFacts(

@@ -73,7 +73,11 @@ def test_a_target_url_brings_its_service() -> None:
         ("routes/a", '{"path": "/a",}', None),
         ("routes/a", 'path = "/a', None),
         ("routes/a", b"\xff", ["byte 0 is not UTF-8"]),
-        ("services/s", "", ["has neither consul nor instances: name the service in Consul, or list instances"]),
+        (
+            "services/s",
+            "",
+            ["has neither consul nor dns nor instances: name the service in Consul or DNS, or list instances"],
+        ),
         ("services/s", 'consul = "s"\nbalance = "best"', None),
         ("services/s", 'datacenter = "dc1"\ninstances = ["http://a:1"]', None),
         (

@@ -26,7 +26,7 @@ def route(path: str, extra: str = "") -> str:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[x]", "x: unknown key; the keys here are: gateway, limits, log, consul, services, routes"),
+        ("[x]", "x: unknown key; the keys here are: gateway, limits, log, consul, dns, services, routes"),
         ("[gateway]\nworker = 1", 'gateway.worker: unknown key (did you mean "workers"?)'),
         (
             SERVICE + "health = { intervall = 1 }",
@@ -98,7 +98,8 @@ def test_what_the_schema_says(text: str, fault: str) -> None:
         (SERVICE + SERVICE, 'services[1].name: "users" is the name of services[0] already; names are unique'),
         (
             '[[services]]\nname = "a"',
-            "services[0]: has neither consul nor instances: name the service in Consul, or list instances",
+            "services[0]: has neither consul nor dns nor instances: name the service in Consul or DNS, "
+            "or list instances",
         ),
         (
             '[[services]]\nname = "a"\nconsul = "a"',
@@ -108,6 +109,7 @@ def test_what_the_schema_says(text: str, fault: str) -> None:
             '[[services]]\nname = "a"\ninstances = ["http://b", {url = "http://B:80/", weight = 2}]',
             "services[0].instances[1]: http://b:80 is instances[0] already; use weight for a larger share",
         ),
+        ("[dns]\nmin_ttl = 40", "dns.min_ttl: 40 s is more than max_ttl, 30 s"),
         (
             SERVICE + '[[routes]]\npath = "/"\nservice = "user"',
             'routes[0].service: unknown service "user"; services are: users (did you mean "users"?)',
