@@ -36,6 +36,7 @@ test: $(TEST_READY)
 	@scripts/get_consul.sh >/dev/null \
 		|| { echo "make test: scripts/get_consul.sh found no Consul; the suite needs one" >&2; exit 1; }
 	@VENV=$(VENV) scripts/test_compiled -q
+	@VENV=$(VENV) scripts/test_py_consul -q
 	@$(BIN)/python -P -m pytest $(ARGS)
 
 check: $(TEST_READY)

@@ -297,8 +297,10 @@ class Dashboard:
         instances = service["instances"]
         used = sum(instance["eligible"] for instance in instances)
         count = f"{used} of {len(instances)} take traffic" if instances else "no instances"
-        colour = "green" if used == len(instances) and used else ("yellow" if used else "bold red")
-        parts = [service["balance"], *([service["origin"]] if with_origin else [])]
+        in_reserve = sum(instance["reason"] == "reserve" for instance in instances)
+        colour = "green" if used == len(instances) - in_reserve and used else ("yellow" if used else "bold red")
+        datacenter = [f"datacenter {service['datacenter']}"] if service["failover"] else []
+        parts = [service["balance"], *datacenter, *([service["origin"]] if with_origin else [])]
         return Text.assemble(
             (service["name"], "bold"),
             "  ",

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import trio
 
-from discovery.consul_sd.client import ConsulClient, ConsulError
+from discovery.consul_sd.client import ConsulClient
+from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.register import Check, HttpCheck, TcpCheck, TtlCheck, definition, deregister, register
 from discovery.settings import ConsulSettings
 

@@ -17,6 +17,7 @@ _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")  # RFC 11
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _FIELD_VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")  # RFC 9110 section 5.5, without obs-text
 _PROBE_PATH: Final = re.compile(r"/[!-\"$-~]*")
+_DATACENTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:[-,]([1-5][0-9]{2}))?")
 
@@ -132,6 +133,18 @@ def read_status_range(text: str) -> str:
     if low > high:
         raise ValueError("must be a range of status codes such as 200-399")
     return f"{low}-{high}"
+
+
+def read_datacenters(text: str) -> str:
+    """Consul datacenters in the order in which they are used: "dc2,dc3"."""
+    names = [name.strip() for name in text.split(",")]
+    if not all(_DATACENTER.fullmatch(name) for name in names):
+        raise ValueError(
+            "must be datacenters' names (lower-case letters, digits, - and _) with commas, such as dc2,dc3"
+        )
+    if len(set(names)) < len(names):
+        raise ValueError("must not name a datacenter twice")
+    return ",".join(names)
 
 
 def read_hash_on(text: str) -> str:

@@ -18,6 +18,7 @@ class OriginKind(StrEnum):
     FILE = "file"
     KV = "kv"
     TAG = "tag"
+    CONSUL = "consul"  # of problems only: Consul itself, not what it holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Instance:
     detail: str = ""  # why the standing is not passing, e.g. "check 'web' is critical: timeout"
     id: str = ""  # Consul's service id; empty for static instances
     name: str = ""  # the host name that `host` was resolved from, if one was
+    datacenter: str = ""  # of Consul; empty for static instances
     provisional: bool = False  # absent from an answer after a break; kept while it passes probes
 
     @property
@@ -68,8 +70,12 @@ class StaticTarget:
     """An instance written in a file: the host may be a name and is resolved by its Source."""
 
     host: str
-    port: int
+    port: int  # 0: the host is the name of SRV records, which carry ports and weights
     weight: int = 1
+
+    @property
+    def is_srv(self) -> bool:
+        return self.port == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +85,8 @@ class ServiceSpec:
     name: str
     origin: Origin
     consul: str = ""  # discovered under this name in Consul
+    datacenter: str = ""  # of Consul; empty: the one the gateway asks anyway
+    failover: tuple[str, ...] = ()  # datacenters, each used while no nearer one has an eligible instance
     targets: tuple[StaticTarget, ...] = ()
     balance: str = "least_connections"
     hash_on: str = "client_ip"  # client_ip, path, header:NAME, cookie:NAME

@@ -41,6 +41,15 @@ class OutlierSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DnsSettings:
+    """How names are resolved."""
+
+    server: str = ""  # HOST:PORT of the one to ask; "": those of resolv.conf
+    min_ttl: float = 1.0  # an answer is used at least so long...
+    max_ttl: float = 30.0  # ...and at most
+
+
+@dataclass(frozen=True, slots=True)
 class ConsulSettings:
     """How Consul is reached and what is read from it."""
 
@@ -49,11 +58,15 @@ class ConsulSettings:
     datacenter: str = ""
     tag_prefixes: tuple[str, ...] = ("gw.", "urlprefix-")
     register: bool = False
+    register_name: str = ""  # "": the gateway's own
+    register_address: str = ""  # "": found out
     kv_prefix: str = "gw/"
     removal_grace: float = 30.0
+    state_file: str = ""  # where the last known view outlives the gateway; "": a place of its own, "off": nowhere
     ca_file: str = ""
     cert_file: str = ""
     key_file: str = ""
+    token_file: str = ""  # read instead of `token`, and again whenever it changes
 
     def __repr__(self) -> str:  # a token must not reach a log through a repr
         return f"ConsulSettings(address={self.address!r}, datacenter={self.datacenter!r})"

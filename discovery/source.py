@@ -19,8 +19,8 @@ from discovery.model import Instance, Problem, RouteSpec
 class Answer:
     """All instances of one service, as one source knows them now (absent from it = gone)."""
 
-    source: str  # "static", "consul"
-    service: str  # the source's own name for it: ServiceSpec.name for static, ServiceSpec.consul for Consul
+    source: str  # "static", "dns", "consul"
+    service: str  # the source's own name for it: ServiceSpec.consul for Consul, else ServiceSpec.name
     instances: tuple[Instance, ...]
 
 
@@ -44,9 +44,27 @@ class SourceState:
     stale_since: float | None
     last_success: float | None
     error: str = ""
+    is_restored: bool = False  # it has not answered since the gateway started: what is known is from before
 
 
-Event = Answer | TaggedService | SourceState
+@dataclass(frozen=True, slots=True)
+class KeyAnswer:
+    """The routes and services kept in Consul's KV, as they are written now; whole on every change."""
+
+    source: str
+    prefix: str  # ends in "/"
+    entries: tuple[tuple[str, bytes], ...]  # key (with the prefix), value; ordered by key
+
+
+@dataclass(frozen=True, slots=True)
+class SourceProblems:
+    """What a person must mend for the source to see everything (permissions); whole on every change."""
+
+    source: str
+    problems: tuple[Problem, ...]
+
+
+Event = Answer | TaggedService | KeyAnswer | SourceProblems | SourceState
 Emit = Callable[[Event], None]
 
 

@@ -36,6 +36,7 @@ _ROUTE_KEYS: Final[dict[str, Callable[[str], object]]] = {
 _OPTION_KEYS: Final[dict[str, Callable[[str], object]]] = {
     "balance": word("least_connections", "weighted", "round_robin", "random", "least_latency", "hash"),
     "hash_on": grammar.read_hash_on,
+    "failover": grammar.read_datacenters,
     "connect_timeout": seconds(0, 3600, above=True),
     "max_in_flight": whole(0, 1000000),
     "keepalive_idle": seconds(0, 3600),

@@ -11,12 +11,14 @@ same address. Without a Consul binary a test that needs one is skipped, or fails
 from __future__ import annotations
 
 import functools
+import hashlib
+import json
 import os
 import re
 import socket
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -62,19 +64,25 @@ def free_ports(count: int) -> list[int]:
 class ConsulServer:
     """One dev agent; a context manager. `config` is HCL added to its configuration.
 
-    `token` is sent with this object's own requests, for agents whose `config` asks for one.
+    `token` is sent with this object's own requests, for agents whose `config` asks for one. `wan` makes it a server
+    that others can join over WAN, or joins it to one.
     """
 
-    def __init__(self, config: str = "", *, token: str = "") -> None:
+    def __init__(
+        self, config: str = "", *, token: str = "", datacenter: str = "dc1", wan: bool | ConsulServer = False
+    ) -> None:
         self._config = config
+        self._datacenter = datacenter
+        self._wan = wan
         self._token = token
         self._process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(trust_env=False, timeout=10.0)
         self._choose_ports()
 
     def _choose_ports(self) -> None:
-        self._ports = free_ports(3)
+        self._ports = free_ports(5)
         self.address = f"http://127.0.0.1:{self._ports[0]}"
+        self.dns_address = f"127.0.0.1:{self._ports[4]}"
 
     def __enter__(self) -> Self:
         try:
@@ -95,27 +103,49 @@ class ConsulServer:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def wan_port(self) -> int:
+        return self._ports[3]
+
     def start(self) -> None:
         """Starts the agent, empty, at `address`; returns once it has a leader and knows its own node."""
         assert self._process is None, "it is running"
-        http, server, serf = self._ports
-        tls = "grpc_tls = -1" if _version() >= (1, 14) else ""
-        ports = f"ports {{ http = {http} server = {server} serf_lan = {serf} serf_wan = -1 dns = -1 grpc = -1 {tls} }}"
-        command = [consul_binary(), "agent", "-dev", "-bind=127.0.0.1", "-client=127.0.0.1", "-node=test"]
-        command += ["-log-level=err", "-hcl", ports, "-hcl", "disable_update_check = true"]
-        if self._config:
-            command += ["-hcl", self._config]
+        command = self._command()
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if self._process.poll() is not None:
-                self._process = None
-                raise RuntimeError(f"Consul ended at once: {' '.join(command)}")
-            if self._is_up():
-                return
+        try:
+            self.wait_until(self._is_up_or_ended)
+        except TimeoutError:
+            self.kill()
+            raise RuntimeError(f"Consul at {self.address} was not ready within {START_SECONDS} s") from None
+        if self._process.poll() is not None:
+            self._process = None
+            raise RuntimeError(f"Consul ended at once: {' '.join(command)}")
+
+    def wait_until(self, claim: Callable[[], bool], deadline: float = START_SECONDS) -> None:
+        """Returns once the claim holds; TimeoutError after `deadline` seconds."""
+        end = time.monotonic() + deadline
+        while not claim():
+            if time.monotonic() > end:
+                raise TimeoutError(f"not true of Consul at {self.address} within {deadline} s")
             time.sleep(POLL_SECONDS)
-        self.kill()
-        raise RuntimeError(f"Consul at {self.address} was not ready within {START_SECONDS} s")
+
+    def _is_up_or_ended(self) -> bool:
+        return self._process is None or self._process.poll() is not None or self._is_up()
+
+    def _command(self) -> list[str]:
+        command = [*self._agent("-dev", "-node=test"), f"-datacenter={self._datacenter}"]
+        if isinstance(self._wan, ConsulServer):
+            command += [f"-retry-join-wan=127.0.0.1:{self._wan.wan_port}", "-retry-interval-wan=1s"]
+        return [*command, *(["-hcl", self._config] if self._config else [])]
+
+    def _agent(self, *options: str) -> list[str]:
+        """An agent on the ports of this object."""
+        http, server, serf, wan, dns = self._ports
+        tls = "grpc_tls = -1" if _version() >= (1, 14) else ""
+        serfs = f"serf_lan = {serf} serf_wan = {wan if self._wan else -1}"
+        ports = f"http = {http} server = {server} {serfs} dns = {dns} grpc = -1 {tls}"
+        command = [consul_binary(), "agent", *options, "-bind=127.0.0.1", "-client=127.0.0.1"]
+        return [*command, "-log-level=err", "-hcl", f"ports {{ {ports} }}", "-hcl", "disable_update_check = true"]
 
     def _is_up(self) -> bool:
         try:
@@ -144,8 +174,11 @@ class ConsulServer:
         self.start()
 
     def _request(self, method: str, path: str, body: object = None) -> httpx.Response:
+        return self._request_raw(method, path, "" if body is None else json.dumps(body))
+
+    def _request_raw(self, method: str, path: str, content: str) -> httpx.Response:
         headers = {"X-Consul-Token": self._token} if self._token else {}
-        return self._http.request(method, self.address + path, json=body, headers=headers)
+        return self._http.request(method, self.address + path, content=content, headers=headers)
 
     def get(self, path: str) -> Any:
         """The JSON at an API path, e.g. `/v1/catalog/services`."""
@@ -190,6 +223,26 @@ class ConsulServer:
     def set_check(self, service_id: str, status: str, output: str = "") -> None:
         """Sets the TTL check of an instance to passing, warning or critical."""
         self.put(f"/v1/agent/check/update/service:{service_id}", {"Status": status, "Output": output})
+
+    def put_key(self, key: str, value: str) -> None:
+        """Writes a key of the KV store."""
+        self._request_raw("PUT", f"/v1/kv/{key}", value).raise_for_status()
+
+    def delete_key(self, key: str) -> None:
+        self._request("DELETE", f"/v1/kv/{key}").raise_for_status()
+
+    def new_token(self, rules: str) -> str:
+        """A token with a policy of these rules, for agents with ACLs."""
+        name = f"policy-{hashlib.sha256(rules.encode()).hexdigest()[:12]}"
+        policies = {each["Name"] for each in self.get("/v1/acl/policies")}
+        if name not in policies:
+            self.put("/v1/acl/policy", {"Name": name, "Rules": rules})
+        return self.new_token_with(name)
+
+    def new_token_with(self, policy: str) -> str:
+        """A token with a policy that exists."""
+        answer = self._request("PUT", "/v1/acl/token", {"Policies": [{"Name": policy}]}).raise_for_status()
+        return str(answer.json()["SecretID"])
 
     def deregister(self, service_id: str) -> None:
         self.put(f"/v1/agent/service/deregister/{service_id}")

@@ -53,7 +53,7 @@ class RunningGateway:
         self.process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cli.app", "up", *arguments],
             cwd=folder,
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            env={**os.environ, "PYTHONPATH": path, "XDG_STATE_HOME": str(folder / "state"), **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

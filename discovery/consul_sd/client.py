@@ -1,18 +1,14 @@
 """Consul's API as a few typed, awaitable calls over python-consul. The only importer of python-consul.
 
-python-consul takes its transport as an object with get/put/post/delete and a callback that decodes the
-response. The transport here returns coroutines, so every call of the library can be awaited on trio.
-It also mends what version 1.1.0 lacks:
+python-consul takes its HTTP client as an object with get/put/post/delete and a callback that decodes the
+response. The one here (`transport`) returns coroutines, so every call of the library can be awaited on trio.
+Its maintained fork, py-consul, has the same import name, and its parts in other places and with more
+arguments; both work. What python-consul 1.1.0 lacks is mended here and in `transport`: the token as a header,
+stale reads, timeouts, a reply with its index as a number and the headers that say how far it can be
+trusted, failures as the exceptions of `errors`.
 
-- the token travels in X-Consul-Token, never in a URL, so URLs are safe to log;
-- reads are stale reads, which work without a leader;
-- every request has timeouts, and a blocking query one beyond the server's own wait;
-- a reply carries its index as a number and the headers that say how far it can be trusted;
-- failures are three exceptions: Unreachable, Forbidden, Rejected.
-
-One ConsulClient holds at most one connection and serves one caller at a time: a shared httpx pool
-scans all its connections for each request, which with hundreds of long polls costs minutes of CPU
-(encode/httpcore#1035). `import consul` takes 100 ms and loads requests, hence only on first use.
+One ConsulClient holds at most one connection and serves one caller at a time (see `transport`). `import consul`
+takes 100 ms and loads requests, hence only on first use.
 """
 
 from __future__ import annotations
@@ -24,41 +20,16 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 import httpx
 
+from discovery.consul_sd.errors import Forbidden, Rejected, Unreachable
+from discovery.consul_sd.permissions import Permission, missing
+from discovery.consul_sd.tls import tls_context
+from discovery.consul_sd.transport import Transport
 from discovery.settings import ConsulSettings
 
 WAIT = 30.0  # seconds a blocking query may hang; short, as Consul keeps the slot of a client that left until then
-CONNECT_TIMEOUT = 2.0
-REPLY_TIMEOUT = 10.0  # for a plain call, and for a blocking query beyond its wait
-READS = ("/v1/health/", "/v1/catalog/", "/v1/kv/")
-MAX_DETAIL = 200  # characters of a body quoted in an error
-
-
-class ConsulError(Exception):
-    """A call that failed; the text is a sentence fit for status and log."""
-
-
-class Unreachable(ConsulError):
-    """No usable answer: no connection, a timeout, a server error, or something that is not Consul.
-
-    `crowded` says that waiting longer is the right answer: Consul closed a new connection without a
-    word, or said 429, as it does past limits.http_max_conns_per_client (200 per address).
-    """
-
-    def __init__(self, sentence: str, *, crowded: bool = False) -> None:
-        super().__init__(sentence)
-        self.crowded = crowded
-
-
-class Forbidden(ConsulError):
-    """The token is unknown or may not do this (401, 403)."""
-
-
-class Rejected(ConsulError):
-    """Consul understood and refuses (any other 4xx): asking again will not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,51 +41,26 @@ class Reply:
     leader_known: bool = True  # false: the servers have lost their leader
     last_contact: float = 0.0  # seconds since the answering server heard of its leader
     is_filtered: bool = False  # results were left out for want of permissions
+    is_repeat: bool = False  # the index is the one asked with: nothing changed, and what it lacks is hidden, not gone
 
 
-def base_url(address: str) -> str:
-    """The address as a URL; Consul's own tools also write it without a scheme."""
-    return (address if "://" in address else f"http://{address}").rstrip("/")
+class _LibraryTransport:
+    """The library's HTTPClient, answering with coroutines. `more`: what py-consul gives besides (headers, raw)."""
 
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
 
-def tls_context(settings: ConsulSettings) -> ssl.SSLContext:
-    """The TLS settings, to be shared by every client (each would load the trust store again).
-
-    Raises ConsulError, naming the file, if one cannot be used.
-    """
-    if not base_url(settings.address).startswith("https:"):
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # never used; httpx would load its own trust store
-    try:
-        context = ssl.create_default_context(cafile=settings.ca_file or None)
-    except OSError as error:
-        raise ConsulError(f"consul.ca_file {settings.ca_file}: {error}") from error
-    if settings.cert_file:
-        try:
-            context.load_cert_chain(settings.cert_file, settings.key_file or None)
-        except OSError as error:
-            raise ConsulError(f"consul.cert_file {settings.cert_file}: {error}") from error
-    return context
-
-
-class _Transport:
-    """python-consul's HTTPClient, answering with coroutines."""
-
-    def __init__(self, http: httpx.AsyncClient, wait: float) -> None:
-        self._http = http
-        self._plain = httpx.Timeout(REPLY_TIMEOUT, connect=CONNECT_TIMEOUT)
-        # the server adds up to wait/16 so that not all watches end at once
-        self._blocking = httpx.Timeout(REPLY_TIMEOUT, connect=CONNECT_TIMEOUT, read=wait * 17 / 16 + REPLY_TIMEOUT)
-        self._is_fresh = True  # no answer yet on this connection
-
-    def get(self, callback: Callable[[Any], Any], path: str, params: Any = None) -> Coroutine[Any, Any, Any]:
-        return self._send("GET", callback, path, params or [])
+    def get(
+        self, callback: Callable[[Any], Any], path: str, params: Any = None, **more: object
+    ) -> Coroutine[Any, Any, Any]:
+        return self._call("GET", callback, path, params or [])
 
     def put(
-        self, callback: Callable[[Any], Any], path: str, params: Any = None, data: str = ""
+        self, callback: Callable[[Any], Any], path: str, params: Any = None, data: Any = "", **more: object
     ) -> Coroutine[Any, Any, Any]:
-        return self._send("PUT", callback, path, params or [], data)
+        return self._call("PUT", callback, path, params or [], data)
 
-    async def _send(
+    async def _call(
         self,
         method: str,
         callback: Callable[[Any], Any],
@@ -122,53 +68,8 @@ class _Transport:
         params: Sequence[tuple[str, Any]],
         data: str = "",
     ) -> Any:
-        headers = [("X-Consul-Token", str(value)) for key, value in params if key == "token"]
-        query = httpx.QueryParams([(key, str(value)) for key, value in params if key != "token"])
-        if method == "GET" and path.startswith(READS):
-            query = query.set("stale", "")
-        timeout = self._blocking if "wait" in query else self._plain
-        # httpx quotes what is left in the path, but would take a "?" or "#" of a name for its own
-        target = quote(path, safe="/:")
-        try:
-            response = await self._http.request(
-                method, target, params=query, content=data, headers=headers, timeout=timeout
-            )
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            dropped = isinstance(error, (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError))
-            crowded = dropped and self._is_fresh
-            self._is_fresh = True
-            raise Unreachable(f"Consul at {self._http.base_url}: {_say(error)}", crowded=crowded) from error
-        self._is_fresh = False
-        _raise_for_status(response, f"{method} {path}")
+        response = await self._transport.send(method, path, params, data)
         return _decode(response, callback, f"{method} {path}")
-
-
-def _say(error: Exception) -> str:
-    """An httpx error in words; some have no text of their own."""
-    match error:
-        case httpx.ConnectTimeout():
-            return f"no connection within {CONNECT_TIMEOUT:g} s"
-        case httpx.TimeoutException():
-            return "no answer in time"
-        case httpx.ConnectError():
-            return f"cannot connect: {error}"
-        case _:
-            return str(error) or type(error).__name__
-
-
-def _raise_for_status(response: httpx.Response, what: str) -> None:
-    """Raises for anything but 200, and 404 with an index (nothing there, but watchable)."""
-    status = response.status_code
-    if status == 200 or (status == 404 and "X-Consul-Index" in response.headers):
-        return
-    sentence = f"Consul answered {what} with {status}: {' '.join(response.text.split())[:MAX_DETAIL]}"
-    if status in (401, 403):
-        raise Forbidden(sentence)
-    if status == 429:
-        raise Unreachable(sentence, crowded=True)
-    if 400 <= status < 500:
-        raise Rejected(sentence)
-    raise Unreachable(sentence)
 
 
 def _decode(response: httpx.Response, callback: Callable[[Any], Any], what: str) -> Any:
@@ -205,15 +106,23 @@ def _consul_class() -> Any:
     """base.Consul without its constructor, which lets the environment override explicit arguments."""
     base = _library().base
 
+    def part(name: str) -> Any:
+        return getattr(base.Consul, name, None) or getattr(base, name)  # python-consul's place, py-consul's
+
     class TrioConsul(base.Consul):  # type: ignore[misc, name-defined]  # python-consul carries no types
-        def __init__(self, transport: _Transport, datacenter: str) -> None:
+        def __init__(self, transport: _LibraryTransport, datacenter: str) -> None:
             self.http = transport
-            self.token = None  # the client's default header carries it
+            self.token = None  # the transport sends it
             self.dc = datacenter or None
             self.consistency = "default"  # the transport adds `stale` itself
-            self.agent = base.Consul.Agent(self)
-            self.catalog = base.Consul.Catalog(self)
-            self.health = base.Consul.Health(self)
+            self.agent = part("Agent")(self)
+            self.catalog = part("Catalog")(self)
+            self.health = part("Health")(self)
+            self.kv = part("KV")(self)
+
+        def prepare_headers(self, token: str | None) -> dict[str, str]:
+            """Asked for by py-consul."""
+            return {}
 
     return TrioConsul
 
@@ -224,23 +133,17 @@ class ConsulClient:
     def __init__(self, settings: ConsulSettings, *, tls: ssl.SSLContext | None = None, wait: float = WAIT) -> None:
         """`tls` as made by `tls_context`; `wait` is how long a blocking query may hang, in seconds."""
         self._wait = f"{wait * 1000:.0f}ms"  # Consul wants a unit
-        self._http = httpx.AsyncClient(
-            base_url=base_url(settings.address),
-            headers={"X-Consul-Token": settings.token} if settings.token else {},
-            limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None),
-            verify=tls if tls is not None else tls_context(settings),
-            trust_env=False,
-        )
-        self._consul = _consul_class()(_Transport(self._http, wait), settings.datacenter)
+        self._transport = Transport(settings, tls if tls is not None else tls_context(settings), wait)
+        self._consul = _consul_class()(_LibraryTransport(self._transport), settings.datacenter)
 
     async def __aenter__(self) -> Self:
-        await self._http.__aenter__()
+        await self._transport.http.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._http.__aexit__(kind, error, trace)
+        await self._transport.http.__aexit__(kind, error, trace)
 
     async def health(self, service: str, index: int = 0) -> Reply:
         """All instances of a service with their checks; with an index, once they have changed since."""
@@ -252,16 +155,35 @@ class ConsulClient:
         reply: Reply = await self._consul.catalog.services(index=index or None, wait=self._wait)
         return reply
 
+    async def checks(self, index: int = 0) -> Reply:
+        """All checks of all services and nodes; with an index, once they have changed since."""
+        reply: Reply = await self._consul.health.state("any", index=index or None, wait=self._wait)
+        return reply
+
+    async def keys(self, prefix: str, index: int = 0) -> Reply:
+        """All entries of the KV store below a prefix, values as bytes; with an index, once they have changed since."""
+        reply: Reply = await self._consul.kv.get(prefix, index=index or None, recurse=True, wait=self._wait)
+        return reply
+
+    async def denied(self, permissions: Sequence[Permission]) -> tuple[Permission, ...]:
+        """Which of these the token lacks; none where Consul checks nothing, or cannot say."""
+        body = json.dumps([each.query() for each in permissions])
+        what = "/v1/internal/acl/authorize"
+        try:
+            response = await self._transport.send("POST", what, [], body)
+            return missing(permissions, response.json())
+        except (Forbidden, Rejected):
+            return ()  # without ACLs, an unknown token (which the watches report), an agent too old for the question
+        except ValueError as error:
+            raise Unreachable(f"the answer to POST {what} is not Consul's: {error}") from error
+
     async def register(self, definition: Mapping[str, object]) -> None:
         """Registers a service with the agent; `definition` is in Consul's own spelling.
 
         Checks of an earlier registration that are not in this one go, or they would keep it critical.
         """
-        await self._consul.http.put(
-            _library().base.CB.bool(),
-            "/v1/agent/service/register",
-            params=[("replace-existing-checks", "true")],
-            data=json.dumps(definition),
+        await self._transport.send(
+            "PUT", "/v1/agent/service/register", [("replace-existing-checks", "true")], json.dumps(definition)
         )
 
     async def deregister(self, service_id: str) -> None:

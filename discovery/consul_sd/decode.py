@@ -89,6 +89,7 @@ def _registration(entry: Mapping[str, Any]) -> Registration:
             standing=standing,
             detail=detail,
             id=service["ID"],
+            datacenter=node.get("Datacenter") or "",
         ),
         tags=tuple(service.get("Tags") or ()),
     )
@@ -128,3 +129,14 @@ def _detail(check: Mapping[str, Any], standing: Standing) -> str:
 
 def _with_reason(claim: str, reason: str) -> str:
     return f"{claim}: {reason[:MAX_OUTPUT]}" if reason else claim
+
+
+def decode_keys(data: Any) -> Mapping[str, bytes]:
+    """What the library makes of /v1/kv: every key with its value; none of either is null. Raises DecodeError."""
+    try:
+        entries = {str(entry["Key"]): entry["Value"] or b"" for entry in data or ()}
+    except (KeyError, TypeError) as error:
+        raise DecodeError(f"the answer of /v1/kv is malformed: {type(error).__name__} {error}") from error
+    if not all(isinstance(value, bytes) for value in entries.values()):
+        raise DecodeError("the answer of /v1/kv is malformed: a value is not in base64")
+    return entries

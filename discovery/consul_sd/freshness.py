@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from discovery.source import SourceState
 
@@ -27,6 +27,17 @@ class Freshness:
         self._last_success: float | None = None
         self._stale_since: float | None = None  # of this spell, though the watch that failed first may be well again
         self._emitted: SourceState | None = None
+        self._is_restored = False
+
+    def restore(self, last_success: float | None) -> None:
+        """What is known is from before; until every watch has answered it is stale, since that success."""
+        self._last_success = self._stale_since = last_success
+        self._is_restored = True
+
+    @property
+    def last_success(self) -> float | None:
+        """When any watch last had an answer, before a restart if need be."""
+        return self._last_success
 
     def add(self, watch: str) -> None:
         """A watch has started; before the source is first fresh, it is waited for."""
@@ -61,8 +72,12 @@ class Freshness:
     def state(self, note: str = "") -> SourceState | None:
         """The state to emit, if there is anything new in it. `note` is an error that leaves the source fresh."""
         failing = [each for each in self._watches.values() if each.failing_since is not None]
-        if not failing and self._emitted is None and not all(each.has_answered for each in self._watches.values()):
+        has_answered = all(each.has_answered for each in self._watches.values())
+        self._is_restored &= not has_answered
+        if not failing and self._emitted is None and not has_answered and not self._is_restored:
             return None  # not first fresh yet
+        if self._is_restored:
+            return self._news(self._restored_state(failing[0].error if failing else ""))
         since = min((each.failing_since for each in failing if each.failing_since is not None), default=None)
         self._stale_since = since if since is None or self._stale_since is None else self._stale_since
         state = SourceState(
@@ -72,6 +87,19 @@ class Freshness:
             last_success=self._last_success,
             error=failing[0].error if failing else note,
         )
+        return self._news(state)
+
+    def _restored_state(self, error: str) -> SourceState:
+        return SourceState(
+            self._source,
+            stale=True,
+            stale_since=self._stale_since,
+            last_success=self._last_success,
+            error=error or "Consul has not answered yet; what it said before the gateway's restart is used",
+            is_restored=True,
+        )
+
+    def _news(self, state: SourceState) -> SourceState | None:
         if self._emitted is not None and not self._is_news(state, self._emitted):
             return None
         self._emitted = state
@@ -79,6 +107,6 @@ class Freshness:
 
     @staticmethod
     def _is_news(state: SourceState, before: SourceState) -> bool:
-        if (state.stale, state.stale_since, state.error) != (before.stale, before.stale_since, before.error):
+        if replace(state, last_success=before.last_success) != before:
             return True
         return (state.last_success or 0.0) - (before.last_success or 0.0) >= REFRESH

@@ -6,7 +6,8 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from discovery.consul_sd.client import ConsulClient, Rejected
+from discovery.consul_sd.client import ConsulClient
+from discovery.consul_sd.errors import Rejected
 from discovery.model import join_address
 
 CHECK_INTERVAL = "5s"

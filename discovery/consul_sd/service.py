@@ -8,12 +8,15 @@ from random import Random
 
 import trio
 
-from discovery.consul_sd.client import ConsulClient, ConsulError, Reply
+from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import Registration, decode_health, unite
+from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.membership import Membership
+from discovery.consul_sd.saved import SavedService
 from discovery.consul_sd.watch import Connect, watch
+from discovery.dns_sd.names import Names, is_numeric
+from discovery.dns_sd.resolver import Resolver
 from discovery.model import Instance
-from discovery.names import Names, is_numeric
 from discovery.source import Answer, Emit, TaggedService
 from discovery.tags import InstanceTags, read_tags
 
@@ -30,6 +33,7 @@ class ServiceWatch:
         source: str,
         grace: float,
         tag_prefixes: tuple[str, ...],
+        resolver: Resolver,
         emit: Emit,
         on_success: Callable[[str, Reply], None],
         on_failure: Callable[[str, ConsulError], None],
@@ -39,6 +43,7 @@ class ServiceWatch:
         """`tag_prefixes` is empty if tags are none of our business. `on_gone` is called when routes that were
         kept for a service gone altogether have been given up; `on_names` when names were resolved or not."""
         self.service = service
+        self.index = 0  # of the last answer, from which the next query may go on; 0: from nothing
         self._source = source
         self._tag_prefixes = tag_prefixes
         self._emit = emit
@@ -47,7 +52,7 @@ class ServiceWatch:
         self._on_names = on_names
         self._on_gone = on_gone
         self._members = Membership(grace)
-        self._names = Names(self._on_resolved)
+        self._names: Names[str] = Names(resolver.addresses, self._on_resolved)
         self._has_answer = False
         self._is_filtered = False
         self._is_over = False
@@ -63,17 +68,55 @@ class ServiceWatch:
 
     def note(self) -> str:
         """What a person should know though the answers are good; empty if nothing."""
-        error = self._names.error()
+        error = self._names.error() or self._names.note()
         if not error and self._is_filtered:
             error = "Consul leaves out instances that this token may not read: give it service:read and node:read"
         return f"service {self.service}: {error}" if error else ""
 
-    async def run(self, connect: Connect, random: Random) -> None:
-        """Watches until cancelled."""
+    def saved(self) -> SavedService:
+        """What is to outlive the gateway."""
+        return SavedService(self._members.current(trio.current_time()), self._tagged)
+
+    def restore(self, saved: SavedService) -> None:
+        """Before the first answer: goes on from what was known before, and emits it."""
+        self._members.restore(saved.registrations)
+        self._has_answer = True
+        if self._tag_prefixes and saved.tagged is not None:
+            self._publish_tags(saved.tagged)
+        self._publish()
+
+    async def run(self) -> None:
+        """Keeps what is known up to date with time, until cancelled; the answers come from elsewhere."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._names.run)
             nursery.start_soon(self._expire)
-            await watch(connect, self._query, self._on_reply, self._on_error, random)
+
+    async def watch(self, connect: Connect, random: Random) -> None:
+        """Asks Consul for the answers, on a connection of its own, until cancelled."""
+        await watch(connect, self._query, self.on_reply, self.on_error, random, self.index)
+
+    @property
+    def nodes(self) -> frozenset[str]:
+        """The nodes on which it has instances."""
+        return frozenset(each.node for each in self._members.current(trio.current_time()))
+
+    @property
+    def is_doubtful(self) -> bool:
+        """May there be instances that the token hides?"""
+        return self._has_answer and (self._is_filtered or not self._members.is_complete)
+
+    def hold(self, is_held: bool) -> None:
+        """Whether the token may not read the service."""
+        if is_held != self._members.is_held:
+            self._members.is_held = is_held
+            self._changed.set()
+
+    def configure(self, grace: float, tag_prefixes: tuple[str, ...]) -> None:
+        """Other settings."""
+        self._members.grace = grace
+        if tag_prefixes != self._tag_prefixes:
+            self._tag_prefixes = tag_prefixes
+            self._publish()
 
     def withdraw(self) -> None:
         """The watch is over: takes back what its tags asked for, and its instances."""
@@ -85,13 +128,18 @@ class ServiceWatch:
     async def _query(self, client: ConsulClient, index: int) -> Reply:
         return await client.health(self.service, index)
 
-    def _on_error(self, error: ConsulError) -> None:
+    def on_error(self, error: ConsulError) -> None:
+        """There is no answer."""
+        self.index = 0
         self._on_failure(self.service, error)
 
-    def _on_reply(self, reply: Reply, is_unbroken: bool) -> None:
+    def on_reply(self, reply: Reply, is_unbroken: bool) -> None:
+        """An answer, and whether it is unbroken (see `watch`). Raises DecodeError."""
         registrations = decode_health(reply.data)
         now = trio.current_time()
-        self._members.apply(registrations, now, is_unbroken=is_unbroken, is_filtered=reply.is_filtered)
+        is_sure = is_unbroken and reply.leader_known
+        self._members.apply(registrations, now, is_unbroken=is_sure, is_filtered=reply.is_filtered or reply.is_repeat)
+        self.index = 0 if reply.index < self.index else reply.index
         self._has_answer = True
         self._is_filtered = reply.is_filtered
         self._publish()
@@ -126,7 +174,7 @@ class ServiceWatch:
             if is_numeric(instance.host):
                 yield instance
             else:
-                for address in self._names.addresses(instance.host):
+                for address in self._names.values(instance.host):
                     yield replace(instance, host=address, name=instance.host)
 
     def _read_tags(self, members: tuple[Registration, ...]) -> TaggedService | None:

@@ -1,7 +1,9 @@
-"""Consul as a Source: one watch per service in use, and one of the catalog for services that tag themselves.
+"""One datacenter of Consul as a Source: its services, the catalog for those that tag themselves, and the KV.
 
-Each watch has a connection of its own (see `client`). Consul allows 200 per address by default and does
-not notice at once that one has closed, so `update` keeps every watch that stays wanted.
+Each watch has a connection of its own (see `client`), up to a budget; beyond it all services share a few (see
+`aggregate`). Consul does not notice at once that a connection has closed, so `update` keeps every watch
+that stays wanted. Other settings begin a new session: all watches ask anew, and what is known stays in
+use until they have answers, as after any break.
 """
 
 from __future__ import annotations
@@ -12,22 +14,33 @@ from random import Random
 
 import trio
 
-from discovery.consul_sd.client import WAIT, ConsulClient, ConsulError, Reply, tls_context
+from discovery.consul_sd.aggregate import FETCH_WAIT, Aggregate
+from discovery.consul_sd.client import WAIT, ConsulClient, Reply
 from discovery.consul_sd.decode import decode_services
+from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.freshness import Freshness
+from discovery.consul_sd.kv import KeyWatch
+from discovery.consul_sd.names import CONSUL
+from discovery.consul_sd.permissions import TO_READ_CATALOG, Permission, to_read_keys, to_read_service
+from discovery.consul_sd.rights import Rights
+from discovery.consul_sd.saved import SavedView
 from discovery.consul_sd.service import ServiceWatch
+from discovery.consul_sd.tls import tls_context
 from discovery.consul_sd.watch import watch
-from discovery.settings import ConsulSettings
+from discovery.dns_sd.resolver import Resolver
+from discovery.settings import ConsulSettings, DnsSettings
 from discovery.source import Emit
 
 CATALOG = "catalog"  # the key of the catalog's watch; services have "service NAME"
+KEYS = "keys"
 CONTACT_LIMIT = 10.0  # seconds without word from the leader before its data count as stale
+BUDGET = 64  # services that have a connection of their own
+STATE_PAUSE = 0.05  # seconds between two states, at least
+RETURN_SHARE = 0.75  # of the budget, below which they get it back
 
 
 class ConsulSource:
     """Watches services in Consul; see `discovery.source.Source`."""
-
-    name = "consul"
 
     def __init__(
         self,
@@ -35,61 +48,179 @@ class ConsulSource:
         services: frozenset[str],
         watch_tags: bool = True,
         *,
+        resolver: Resolver | None = None,
+        watch_keys: bool = False,
+        name: str = CONSUL,
+        budget: int = BUDGET,
         wait: float = WAIT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`services` by Consul's names. `wait` is how long a query may hang, in seconds; `clock` gives Unix time.
+        """`services` by Consul's names; `resolver` is for addresses that are names (default: the system's). `wait` is
+        how long a query may hang, in seconds; `clock` gives Unix time.
 
         Raises ConsulError if a TLS file cannot be used.
         """
+        self.name = name
         self._settings = settings
+        self._tls = tls_context(settings)
         self._services = services
-        self._prefixes = settings.tag_prefixes if watch_tags else ()
+        self._watch_tags = watch_tags
+        self._watch_keys = watch_keys
+        self._budget = budget
+        self._resolver = resolver or Resolver(DnsSettings())
         self._wait = wait
         self._clock = clock
-        self._tls = tls_context(settings)
         self._random = Random()  # noqa: S311 - jitter
         self._freshness = Freshness(self.name)
         self._watches: dict[str, ServiceWatch] = {}
-        self._scopes: dict[str, trio.CancelScope] = {}
+        self._upkeep: dict[str, trio.CancelScope] = {}
+        self._asking: dict[str, trio.CancelScope] = {}  # services with a connection of their own
         self._catalog: Mapping[str, tuple[str, ...]] = {}  # as last answered
+        self._restored: SavedView | None = None  # until the watches that go on from it have begun
+        self._has_catalog = False
+        self._keys: KeyWatch | None = None
+        self._aggregate: Aggregate | None = None
+        self._aggregate_scope = trio.CancelScope()
+        self._rights = Rights(self.name, self._doubtful, self._on_denied)
+        self._denied: frozenset[Permission] = frozenset()
+        self._has_news = trio.Event()  # for the state
         self._emit: Emit | None = None
         self._nursery: trio.Nursery | None = None
+        self._session: trio.Nursery | None = None
 
-    def update(self, services: frozenset[str]) -> None:
-        """Replaces the services in use. Watches that stay wanted go on undisturbed."""
+    @property
+    def settings(self) -> ConsulSettings:
+        """Those in force."""
+        return self._settings
+
+    def restore(self, view: SavedView) -> None:
+        """To go on, when run, from what was known before."""
+        self._restored = view
+        self._freshness.restore(view.last_success)
+
+    def view(self) -> SavedView:
+        """What is known now, to be restored by a later process."""
+        return SavedView(
+            address=self._settings.address,
+            datacenter=self._settings.datacenter,
+            last_success=self._freshness.last_success,
+            services={name: each.saved() for name, each in self._watches.items()},
+            keys=self._keys.saved() if self._keys is not None else None,
+        )
+
+    def update(
+        self, services: frozenset[str], *, settings: ConsulSettings | None = None, budget: int | None = None
+    ) -> None:
+        """Replaces the services in use, and what else is given. Watches that stay wanted go on undisturbed.
+
+        Raises ConsulError if a TLS file cannot be used; then nothing changes.
+        """
+        if settings is not None:
+            self._tls = tls_context(settings)
+            self._settings = settings
         self._services = services
-        self._reconcile()
+        self._budget = self._budget if budget is None else budget
+        if settings is None:
+            self._reconcile()
+        elif self._session is not None:
+            for each in self._watches.values():
+                each.index = 0
+                each.configure(settings.removal_grace, self._prefixes)
+            self._session.cancel_scope.cancel()  # `run` begins the next one
+
+    def withdraw(self) -> None:
+        """It is no longer wanted: takes back all that it has emitted."""
+        for each in self._watches.values():
+            each.withdraw()
+        if self._keys is not None:
+            self._keys.withdraw()
 
     async def run(self, emit: Emit) -> None:
         """See `discovery.source.Source`."""
         self._emit = emit
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                if self._prefixes:
-                    self._freshness.add(CATALOG)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._publish_states, emit)
+                while True:
+                    await self._run_session()
+        finally:
+            self._nursery = self._emit = None  # what is known stays, for whoever saves it
+
+    async def _run_session(self) -> None:
+        """Watches with one set of settings."""
+        try:
+            async with trio.open_nursery() as session:
+                self._session = session
+                assert self._emit is not None
+                session.start_soon(self._rights.run, self._connect, self._emit)
                 self._reconcile()
-                if self._prefixes:
-                    await watch(self._connect, _query_catalog, self._on_catalog, self._on_catalog_failure, self._random)
+                self._start_catalog(session)
+                self._start_keys(session)
+                self._restored = None
                 self._publish_state()  # with nothing to watch it is fresh
                 await trio.sleep_forever()
-            finally:
-                self._nursery = self._emit = None
-                self._watches.clear()
-                self._scopes.clear()
-                self._freshness = Freshness(self.name)
+        finally:
+            self._session = self._aggregate = None
+            self._asking.clear()
+
+    @property
+    def _prefixes(self) -> tuple[str, ...]:
+        return self._settings.tag_prefixes if self._watch_tags else ()
 
     def _connect(self) -> ConsulClient:
         return ConsulClient(self._settings, tls=self._tls, wait=self._wait)
 
+    def _connect_to_fetch(self) -> ConsulClient:
+        return ConsulClient(self._settings, tls=self._tls, wait=FETCH_WAIT)
+
+    # -- the catalog and the keys --
+
+    def _start_catalog(self, session: trio.Nursery) -> None:
+        if not self._prefixes:
+            self._freshness.drop(CATALOG)
+            return
+        self._freshness.add(CATALOG)
+        session.start_soon(watch, self._connect, _query_catalog, self._on_catalog, self._failing(CATALOG), self._random)
+
+    def _start_keys(self, session: trio.Nursery) -> None:
+        prefix, grace = self._settings.kv_prefix, self._settings.removal_grace
+        if self._keys is not None and self._keys.prefix != prefix:
+            self._keys.withdraw()
+            self._keys = None
+        if not self._watch_keys or not prefix or self._emit is None:
+            self._freshness.drop(KEYS)
+            return
+        if self._keys is None:
+            self._keys = KeyWatch(
+                prefix,
+                source=self.name,
+                grace=grace,
+                emit=self._emit,
+                on_success=lambda reply: self._on_success(KEYS, reply),
+                on_failure=self._failing(KEYS),
+            )
+            if self._restored is not None and self._restored.keys is not None:
+                self._keys.restore(self._restored.keys)
+        self._keys.entries.grace = grace
+        self._freshness.add(KEYS)
+        session.start_soon(self._keys.run, self._connect, self._random)
+
     # -- which services are watched --
 
     def _wanted(self) -> frozenset[str]:
-        tagged = {name for name, tags in self._catalog.items() if any(tag.startswith(self._prefixes) for tag in tags)}
+        prefixes = self._prefixes
+        tagged = {name for name, tags in self._catalog.items() if any(tag.startswith(prefixes) for tag in tags)}
         # one whose routes are in force stays until it is seen without the tags, or its routes' time is over
         kept = {name for name, each in self._watches.items() if each.has_routes and name not in self._catalog}
-        return self._services | tagged | kept
+        return self._services | tagged | kept | self._tagged_before
+
+    @property
+    def _tagged_before(self) -> frozenset[str]:
+        """The services whose tags had made routes, while that is only restored."""
+        if self._restored is None or not self._prefixes:
+            return frozenset()
+        return frozenset(name for name, each in self._restored.services.items() if each.tagged is not None)
 
     def _reconcile(self) -> None:
         if self._nursery is None or self._emit is None:
@@ -97,59 +228,151 @@ class ConsulSource:
         wanted = self._wanted()
         for service in self._watches.keys() - wanted:
             self._freshness.drop(_key(service))
-            self._scopes.pop(service).cancel()
+            self._rights.forget(_key(service))
+            self._upkeep.pop(service).cancel()
+            self._stop_asking(service)
             self._watches.pop(service).withdraw()
         for service in sorted(wanted - self._watches.keys()):
-            self._freshness.add(_key(service))
-            each = ServiceWatch(
-                service,
-                source=self.name,
-                grace=self._settings.removal_grace,
-                tag_prefixes=self._prefixes,
-                emit=self._emit,
-                on_success=self._on_success,
-                on_failure=self._on_failure,
-                on_names=self._publish_state,
-                on_gone=self._on_gone,
-            )
-            self._watches[service] = each
-            self._scopes[service] = trio.CancelScope()
-            self._nursery.start_soon(self._run_watch, each, self._scopes[service])
+            self._watches[service] = each = self._new_watch(service, self._emit)
+            if self._restored is not None and service in self._restored.services:
+                each.restore(self._restored.services[service])
+            self._upkeep[service] = trio.CancelScope()
+            self._nursery.start_soon(_run_in, self._upkeep[service], each.run)
+        self._connect_services()
         self._publish_state()
 
-    async def _run_watch(self, each: ServiceWatch, scope: trio.CancelScope) -> None:
-        with scope:
-            await each.run(self._connect, self._random)
+    def _new_watch(self, service: str, emit: Emit) -> ServiceWatch:
+        self._freshness.add(_key(service))
+        return ServiceWatch(
+            service,
+            source=self.name,
+            grace=self._settings.removal_grace,
+            tag_prefixes=self._prefixes,
+            resolver=self._resolver,
+            emit=emit,
+            on_success=lambda service, reply: self._on_success(_key(service), reply),
+            on_failure=lambda service, error: self._failing(_key(service))(error),
+            on_names=self._publish_state,
+            on_gone=lambda service: self._reconcile(),
+        )
 
-    def _on_gone(self, service: str) -> None:
-        self._reconcile()
+    # -- who asks for them --
+
+    def _connect_services(self) -> None:
+        """Each by itself within the budget, all together beyond it."""
+        if self._session is None:
+            return
+        limit = self._budget * (RETURN_SHARE if self._aggregate else 1)
+        if len(self._watches) > limit:
+            for service in tuple(self._asking):
+                self._stop_asking(service)
+            self._start_aggregate(self._session)
+        else:
+            self._stop_aggregate()
+            for service in sorted(self._watches.keys() - self._asking.keys()):
+                self._start_asking(service, self._session)
+
+    def _start_asking(self, service: str, session: trio.Nursery) -> None:
+        scope = self._asking[service] = trio.CancelScope()
+        session.start_soon(_run_in, scope, self._watches[service].watch, self._connect, self._random)
+
+    def _stop_asking(self, service: str) -> None:
+        scope = self._asking.pop(service, None)
+        if scope is not None:
+            scope.cancel()
+
+    def _start_aggregate(self, session: trio.Nursery) -> None:
+        if self._aggregate is not None:
+            self._aggregate.ask_new()
+            return
+        for key in Aggregate.keys:
+            self._freshness.add(key)
+        self._aggregate = Aggregate(
+            self._watches,
+            connect=self._connect,
+            connect_to_fetch=self._connect_to_fetch,
+            random=self._random,
+            on_success=self._on_success,
+            on_failure=lambda key, error: self._failing(key)(error),
+        )
+        self._aggregate_scope = trio.CancelScope()
+        session.start_soon(_run_in, self._aggregate_scope, self._aggregate.run)
+
+    def _stop_aggregate(self) -> None:
+        if self._aggregate is not None:
+            self._aggregate_scope.cancel()
+            self._aggregate = None
+        for key in Aggregate.keys:
+            self._freshness.drop(key)
+
+    # -- what the token may not see --
+
+    def _doubtful(self) -> list[Permission]:
+        """What it may lack: whatever answered with nothing, or no longer with all."""
+        services = (service for service, each in self._watches.items() if each.is_doubtful)
+        doubtful = [permission for service in services for permission in to_read_service(service)]
+        if self._keys is not None and self._keys.is_doubtful:
+            doubtful += to_read_keys(self._keys.prefix)
+        if self._has_catalog and not self._catalog:  # Consul's own service is always there
+            doubtful += TO_READ_CATALOG
+        return doubtful
+
+    def _on_denied(self, denied: frozenset[Permission]) -> None:
+        before, self._denied = self._denied, denied
+        for service, each in self._watches.items():
+            needed = to_read_service(service)
+            each.hold(not denied.isdisjoint(needed))
+            if not before.isdisjoint(needed) and denied.isdisjoint(needed):
+                self._ask_again(service)
+        if self._keys is not None:
+            self._keys.hold(not denied.isdisjoint(to_read_keys(self._keys.prefix)))
+
+    def _ask_again(self, service: str) -> None:
+        """The token may read a service now that it might not; no watch wakes for that."""
+        if self._aggregate is not None:
+            self._aggregate.ask([service])
+        elif self._session is not None and service in self._asking:
+            self._stop_asking(service)
+            self._start_asking(service, self._session)
 
     # -- what the watches tell --
 
     def _on_catalog(self, reply: Reply, is_unbroken: bool) -> None:
-        self._catalog = decode_services(reply.data)
-        self._freshness.succeeded(CATALOG, self._clock(), doubt=_doubt(reply))
+        self._catalog, self._has_catalog = decode_services(reply.data), True
         self._reconcile()
+        self._on_success(CATALOG, reply)
 
-    def _on_catalog_failure(self, error: ConsulError) -> None:
-        self._freshness.failed(CATALOG, self._clock(), str(error))
+    def _on_success(self, key: str, reply: Reply) -> None:
+        self._freshness.succeeded(key, self._clock(), doubt=_doubt(reply))
+        self._rights.succeeded(key)
         self._publish_state()
 
-    def _on_success(self, service: str, reply: Reply) -> None:
-        self._freshness.succeeded(_key(service), self._clock(), doubt=_doubt(reply))
-        self._publish_state()
+    def _failing(self, key: str) -> Callable[[ConsulError], None]:
+        def failed(error: ConsulError) -> None:
+            self._freshness.failed(key, self._clock(), str(error))
+            self._rights.failed(key, error)
+            self._publish_state()
 
-    def _on_failure(self, service: str, error: ConsulError) -> None:
-        self._freshness.failed(_key(service), self._clock(), str(error))
-        self._publish_state()
+        return failed
 
     def _publish_state(self) -> None:
-        if self._emit is None:
-            return
-        notes = (each.note() for each in self._watches.values())
-        state = self._freshness.state("; ".join(note for note in notes if note))
-        if state is not None:
-            self._emit(state)
+        self._has_news.set()
+
+    async def _publish_states(self, emit: Emit) -> None:
+        """Not with every answer: hundreds may come at once, and the state is made of all watches."""
+        while True:
+            await self._has_news.wait()
+            self._has_news = trio.Event()
+            notes = (each.note() for each in self._watches.values())
+            state = self._freshness.state("; ".join(note for note in notes if note))
+            if state is not None:
+                emit(state)
+            await trio.sleep(STATE_PAUSE)
+
+
+async def _run_in(scope: trio.CancelScope, function: Callable[..., object], *arguments: object) -> None:
+    with scope:
+        await function(*arguments)  # type: ignore[misc]
 
 
 async def _query_catalog(client: ConsulClient, index: int) -> Reply:

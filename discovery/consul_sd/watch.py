@@ -7,6 +7,8 @@
   kept over that would sleep through every change until the wait runs out (hashicorp/consul#2621).
 - An answer is *unbroken* if it answers a query with the index of the answer before it. Only such an
   answer proves that what it lacks is gone.
+- An answer with the same index as the one before says that nothing changed. If it lacks something all the
+  same, the token has lost the right to see it (older versions of Consul leave that out without a word).
 - A return is no promise of change: whoever takes the answers compares.
 - Failures never end a watch; it backs off and tries again.
 """
@@ -14,13 +16,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
 from typing import NoReturn
 
 import trio
 
-from discovery.consul_sd.client import ConsulClient, ConsulError, Forbidden, Rejected, Reply, Unreachable
+from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import DecodeError
+from discovery.consul_sd.errors import ConsulError, Forbidden, Rejected, Unreachable
 from discovery.consul_sd.pacing import Backoff, Bucket
 
 Connect = Callable[[], ConsulClient]
@@ -29,17 +33,19 @@ OnReply = Callable[[Reply, bool], None]  # the reply, and whether it is unbroken
 OnFailure = Callable[[ConsulError], None]
 
 
-async def watch(connect: Connect, query: Query, on_reply: OnReply, on_failure: OnFailure, random: Random) -> NoReturn:
-    """Runs the query on a connection of its own until cancelled."""
+async def watch(
+    connect: Connect, query: Query, on_reply: OnReply, on_failure: OnFailure, random: Random, index: int = 0
+) -> NoReturn:
+    """Runs the query on a connection of its own until cancelled; `index` is that of an answer to go on from."""
     bucket, backoff = Bucket(), Backoff(random)
-    index = 0
     async with connect() as client:
         while True:
             await trio.sleep(bucket.take(trio.current_time()))
             try:
                 reply = await query(client, index)
                 went_back = reply.index < index
-                on_reply(reply, index > 0 and not went_back)
+                is_repeat = reply.index == index
+                on_reply(replace(reply, is_repeat=True) if is_repeat else reply, index > 0 and not went_back)
             except (ConsulError, DecodeError) as error:
                 failure = error if isinstance(error, ConsulError) else Unreachable(f"Consul: {error}")
                 on_failure(failure)

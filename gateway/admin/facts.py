@@ -40,6 +40,8 @@ class InstanceFacts:
     since: float  # Unix seconds of the last change of health or reason
     checks_ok: int  # probes so far
     checks_failed: int
+    origin: str = ""  # where it is known from, in words
+    datacenter: str = ""  # of Consul; "" for one that is not from Consul
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class ServiceFacts:
     balance: str
     consul: str
     instances: tuple[InstanceFacts, ...]
+    datacenter: str = ""  # whose instances are in use; "" if none is from Consul
+    failover: tuple[str, ...] = ()  # the datacenters used when it has none eligible, in order
 
 
 @dataclass(frozen=True, slots=True)

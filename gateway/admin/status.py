@@ -65,6 +65,8 @@ class InstanceStatus(TypedDict):
     ejections_total: int
     checks_ok: int
     checks_failed: int
+    origin: str
+    datacenter: str
 
 
 class ServiceStatus(TypedDict):
@@ -74,6 +76,8 @@ class ServiceStatus(TypedDict):
     origin: str
     balance: str
     consul: str
+    datacenter: str  # whose instances are in use
+    failover: list[str]
     instances: list[InstanceStatus]
 
 
@@ -100,6 +104,7 @@ class SourceStatus(TypedDict):
     stale_since: str | None
     last_success: str | None
     error: str
+    restored: bool  # it has not answered since the gateway started: what is known is from before
 
 
 class ProblemStatus(TypedDict):
@@ -238,6 +243,8 @@ def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
             origin=service.origin,
             balance=service.balance,
             consul=service.consul,
+            datacenter=service.datacenter,
+            failover=list(service.failover),
             instances=[_instance(instance, totals[instance.cell]) for instance in service.instances],
         )
         for service in facts.services
@@ -262,6 +269,8 @@ def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatu
         ejections_total=totals[I_EJECTIONS],
         checks_ok=instance.checks_ok,
         checks_failed=instance.checks_failed,
+        origin=instance.origin,
+        datacenter=instance.datacenter,
     )
 
 
@@ -288,6 +297,7 @@ def _source(source: SourceState) -> SourceStatus:
         stale_since=None if source.stale_since is None else rfc3339(source.stale_since),
         last_success=None if source.last_success is None else rfc3339(source.last_success),
         error=source.error,
+        restored=source.is_restored,
     )
 
 

@@ -71,12 +71,13 @@ def _parse(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: {_syntax_error(str(error), text)}"]) from None
+        raise ConfigError([f"{path}: {syntax_error(str(error), text)}"]) from None
     except ValueError as error:  # a number with thousands of digits
         raise ConfigError([f"{path}: not usable as TOML: {error}"]) from None
 
 
-def _syntax_error(message: str, text: str) -> str:
+def syntax_error(message: str, text: str) -> str:
+    """What tomllib says, with line and column first."""
     match = _POSITION.fullmatch(message)
     if match is None:
         return f"not valid TOML: {message}"
@@ -129,7 +130,20 @@ def _lay_over(document: Document, environ: Mapping[str, str], overrides: Overrid
     _give(document, ("gateway", "workers"), overrides.workers, "--workers")
     _give(document, ("consul", "address"), overrides.consul, "--consul")
     if "consul" in document.tables:
-        _give(document, ("consul", "token"), environ.get("CONSUL_HTTP_TOKEN"), "CONSUL_HTTP_TOKEN")
+        _give_token(document, "token_file", environ.get("CONSUL_HTTP_TOKEN_FILE"), "CONSUL_HTTP_TOKEN_FILE")
+        _give_token(document, "token", environ.get("CONSUL_HTTP_TOKEN"), "CONSUL_HTTP_TOKEN")
+
+
+def _give_token(document: Document, key: str, value: str | None, giver: str) -> None:
+    """Either of the two ways to say the token replaces the other, whoever said that."""
+    table = document.tables["consul"]
+    if value and isinstance(table, dict):
+        for either in ("token", "token_file"):
+            table.pop(either, None)
+            document.given_by.pop(("consul", either), None)
+        replaced = (("consul", "token"), ("consul", "token_file"))
+        document.faults = [fault for fault in document.faults if fault.path[:2] not in replaced]
+    _give(document, ("consul", key), value, giver)
 
 
 def _give(document: Document, path: tuple[str, str], value: object, giver: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from discovery.model import RouteSpec, ServiceSpec
-from discovery.settings import ConsulSettings
+from discovery.settings import ConsulSettings, DnsSettings
 from gateway.config.document import Overrides, read, sentences
 from gateway.config.model import GatewayConfig, LimitsConfig, LogConfig
 from gateway.config.problems import ConfigError
@@ -35,6 +35,7 @@ class Loaded:
     services: tuple[ServiceSpec, ...]  # the declared ones, then those of `target_url`
     routes: tuple[RouteSpec, ...]
     consul: ConsulSettings | None
+    dns: DnsSettings
 
     def worker_settings(self, *, ready: bool = False) -> WorkerSettings:
         """What workers need of it. `ready` is what /ready answers: the supervisor's to judge."""
@@ -78,4 +79,5 @@ def load(path: Path | None, *, environ: Mapping[str, str], overrides: Overrides 
         services=services_of(config, document.file),
         routes=routes_of(config, document.file),
         consul=consul_settings(config.consul),
+        dns=DnsSettings(**config.dns.model_dump()),
     )

@@ -36,6 +36,7 @@ InstanceUrl = Annotated[str, AfterValidator(values.check_instance_url), Kind("ht
 OptionalName = Annotated[str, AfterValidator(lambda text: text and values.check_name(text)), Kind("name")]
 OptionalUrl = Annotated[str, AfterValidator(lambda text: text and values.check_instance_url(text)), Kind("http:// URL")]
 ConsulAddress = Annotated[str, AfterValidator(values.check_consul_address), Kind("URL")]
+Datacenter = Annotated[str, AfterValidator(lambda text: text and values.check_datacenter(text)), Kind("name")]
 Method = Annotated[str, AfterValidator(values.check_method), Kind("method")]
 FieldName = Annotated[str, AfterValidator(values.check_field_name)]
 FieldValue = Annotated[str, AfterValidator(values.check_field_value)]
@@ -170,22 +171,55 @@ class ConsulConfig(Section):
     token: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
         default="", description="ACL token; never logged, never in a URL. Environment: `CONSUL_HTTP_TOKEN`."
     )
-    datacenter: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
-        default="", description="Datacenter to ask; empty: the agent's own."
-    )
+    datacenter: Datacenter = Field(default="", description="Datacenter to ask; empty: the agent's own.")
     tag_prefixes: tuple[Name, ...] = Field(
         default=("gw.", "urlprefix-"), strict=False, description="Tags with these prefixes make routes."
     )
-    registers: Flag = Field(default=False, alias="register", description="Register the gateway itself as a service.")
+    registers: Flag = Field(
+        default=False,
+        alias="register",
+        description="Register the gateway itself with the agent, checked at `/ready` of the first `listen` "
+        "address; taken out when it stops, registered again when the agent has forgotten it.",
+    )
+    register_name: OptionalName = Field(
+        default="", description="The name it is registered under. Empty: `gateway.name`."
+    )
+    register_address: Annotated[str, AfterValidator(values.check_address), Kind("host")] = Field(
+        default="",
+        description="Where others and the agent's check reach it. Empty: the host of `listen`, or for 0.0.0.0 and [::] "
+        "this machine's address on the way to Consul.",
+    )
     kv_prefix: Annotated[str, AfterValidator(values.check_kv_prefix), Kind("string")] = Field(
-        default="gw/", description="Folder in Consul's KV that holds routes and overrides."
+        default="gw/", description="Folder in Consul's KV that holds routes and services; empty: the KV is not read."
     )
     removal_grace: Seconds = Field(
         default=30.0, ge=0, le=3600, description="After a break in the watch, removals are provisional this long."
     )
+    state_file: Annotated[str, AfterValidator(values.check_state_file), Kind("string")] = Field(
+        default="",
+        description="File that keeps Consul's last answers over a restart of the gateway while Consul is away; "
+        '`"off"`: none. Empty: one for this gateway name and Consul in `$STATE_DIRECTORY` (set by systemd), else '
+        "`$XDG_STATE_HOME/gw`, else `~/.local/state/gw`.",
+    )
     ca_file: Text = Field(default="", description="CA certificates (PEM) for https://; empty: the system's.")
+    token_file: Text = Field(
+        default="",
+        description="File that holds the ACL token, instead of `token`; read again whenever it changes. "
+        "Environment: `CONSUL_HTTP_TOKEN_FILE`.",
+    )
     cert_file: Text = Field(default="", description="Client certificate (PEM) for https://.")
     key_file: Text = Field(default="", description="Key (PEM) of the client certificate.")
+
+
+class DnsConfig(Section):
+    """How host names are resolved: by the hosts file, then DNS. Changed by a restart only."""
+
+    server: Annotated[str, AfterValidator(values.check_dns_server), Kind("ADDRESS:PORT")] = Field(
+        default="",
+        description="The server to ask, such as `127.0.0.1:8600`, Consul's own. Empty: those of `/etc/resolv.conf`.",
+    )
+    min_ttl: Seconds = Field(default=1.0, ge=0.1, le=3600, description="An answer is used at least so long.")
+    max_ttl: Seconds = Field(default=30.0, ge=0.1, le=86400, description="And at most so long, whatever its TTL.")
 
 
 class InstanceConfig(Section):
@@ -237,8 +271,23 @@ class ServiceConfig(Section):
     consul: OptionalName = Field(
         default="", description="Discovered under this name in Consul; `instances` may be added."
     )
+    datacenter: Datacenter = Field(
+        default="", description="Consul datacenter in which it is discovered; empty: `consul.datacenter`."
+    )
+    failover: Annotated[
+        tuple[Datacenter, ...], BeforeValidator(values.to_list), AfterValidator(values.check_failover)
+    ] = Field(
+        default=(),
+        strict=False,
+        description="Consul datacenters, each used only while none before it has an eligible instance.",
+    )
     instances: tuple[Annotated[InstanceConfig, BeforeValidator(url_table), Kind("URL or table")], ...] = Field(
         default=(), strict=False, description='Static instances: "http://HOST:PORT" or { url = ..., weight = ... }.'
+    )
+    dns: Annotated[str, AfterValidator(values.check_dns), Kind("name")] = Field(
+        default="",
+        description="Discovered in DNS: all addresses of `NAME:PORT` (port 80 unless said), or all instances that the "
+        "SRV records of `_SERVICE._PROTOCOL.NAME` list, with their ports and weights.",
     )
     balance: Annotated[
         str, word("least_connections", "weighted", "round_robin", "random", "least_latency", "hash")
@@ -311,6 +360,7 @@ class FileConfig(Section):
     limits: LimitsConfig = Field(default_factory=LimitsConfig)
     log: LogConfig = Field(default_factory=LogConfig)
     consul: ConsulConfig | None = None
+    dns: DnsConfig = Field(default_factory=DnsConfig)
     services: tuple[ServiceConfig, ...] = Field(default=(), strict=False)
     routes: tuple[RouteConfig, ...] = Field(default=(), strict=False)
 

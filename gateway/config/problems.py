@@ -95,6 +95,8 @@ def shown(value: object) -> str:
             return "a table"
         case list() | tuple():
             return "an array"
+        case None:
+            return "null"
         case _:
             return "a date or time"
 

@@ -22,12 +22,12 @@ _INTRO = """\
 
 `gw up` and `gw check` read a TOML file: the one named with `-c`, else `gateway.toml` in the working
 directory. `gw up` runs without a file too: then everything below has its default, and routes come
-from Consul's tags. `gw check` prints everything that is wrong with a file at once.
+from Consul's KV and tags ([consul.md](consul.md)). `gw check` prints everything that is wrong with a file at once.
 
 - Flags win over environment, environment over file, file over defaults. The variables are `APP_NAME`
   (`gateway.name`), `LOG_LEVEL` (`log.level`), `CONSUL_HTTP_ADDR` (`consul.address`; turns Consul on)
-  and `CONSUL_HTTP_TOKEN` (`consul.token`). The flags are `--listen`, `--admin`, `--workers` and
-  `--consul` (turns Consul on). An empty variable counts as not set.
+  and `CONSUL_HTTP_TOKEN` or `CONSUL_HTTP_TOKEN_FILE` (`consul.token`, `consul.token_file`). The flags are
+  `--listen`, `--admin`, `--workers` and `--consul` (turns Consul on). An empty variable counts as not set.
 - A string may hold `${NAME}`, the value of an environment variable (an error if it is not set), or
   `${NAME:-default}` (the default if it is not set or empty). A value that is nothing but one of these
   may stand for a number or a boolean: `workers = "${WORKERS:-4}"`. `$${` is a plain `${`.

@@ -10,7 +10,7 @@ from discovery.model import Origin, OriginKind, RouteSpec, ServiceSpec, StaticTa
 from discovery.settings import ConsulSettings, HealthSettings, OutlierSettings, ProbeType
 from gateway.config.model import ConsulConfig, FileConfig, RouteConfig, ServiceConfig
 from gateway.config.problems import ConfigError, key_text, schema_faults
-from gateway.config.values import Untyped, split_instance_url
+from gateway.config.values import Untyped, split_dns, split_instance_url
 
 
 def services_of(config: FileConfig, file: str) -> tuple[ServiceSpec, ...]:
@@ -21,14 +21,14 @@ def services_of(config: FileConfig, file: str) -> tuple[ServiceSpec, ...]:
     }
     for position, route in enumerate(config.routes):
         if route.target_url:
-            spec = _target_service(route.target_url, _origin(file, "routes", position))
+            spec = target_service(route.target_url, _origin(file, "routes", position))
             specs.setdefault(spec.name, spec)
     return tuple(specs.values())
 
 
 def routes_of(config: FileConfig, file: str) -> tuple[RouteSpec, ...]:
     """The declared routes, in the order of the file."""
-    return tuple(_route_spec(route, _origin(file, "routes", position)) for position, route in enumerate(config.routes))
+    return tuple(route_spec(route, _origin(file, "routes", position)) for position, route in enumerate(config.routes))
 
 
 def service_spec(service: ServiceConfig, origin: Origin) -> ServiceSpec:
@@ -38,9 +38,12 @@ def service_spec(service: ServiceConfig, origin: Origin) -> ServiceSpec:
         name=service.name,
         origin=origin,
         consul=service.consul,
+        datacenter=service.datacenter,
+        failover=service.failover,
         targets=tuple(
             StaticTarget(*split_instance_url(instance.url), weight=instance.weight) for instance in service.instances
-        ),
+        )
+        + ((StaticTarget(*split_dns(service.dns)),) if service.dns else ()),
         balance=service.balance,
         hash_on=service.hash_on,
         connect_timeout=service.connect_timeout,
@@ -111,7 +114,7 @@ def consul_settings(consul: ConsulConfig | None) -> ConsulSettings | None:
     return ConsulSettings(**consul.model_dump(by_alias=True))
 
 
-def _target_service(url: str, origin: Origin) -> ServiceSpec:
+def target_service(url: str, origin: Origin) -> ServiceSpec:
     """The service of a `target_url`: one address, taken as it is, never probed."""
     host, port = split_instance_url(url)
     return ServiceSpec(
@@ -122,7 +125,8 @@ def _target_service(url: str, origin: Origin) -> ServiceSpec:
     )
 
 
-def _route_spec(route: RouteConfig, origin: Origin) -> RouteSpec:
+def route_spec(route: RouteConfig, origin: Origin) -> RouteSpec:
+    """One [[routes]] table."""
     service = join_address(*split_instance_url(route.target_url)) if route.target_url else route.service
     return RouteSpec(
         path=route.path,

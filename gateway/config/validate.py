@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from discovery.model import join_address
-from gateway.config.model import ConsulConfig, FileConfig, GatewayConfig, RouteConfig, Section, ServiceConfig
+from gateway.config.model import ConsulConfig, DnsConfig, FileConfig, GatewayConfig, RouteConfig, Section, ServiceConfig
 from gateway.config.problems import Fault, KeyPath, in_order, quoted, schema_faults, suggestion
 from gateway.config.values import split_host_port, split_instance_url
 
@@ -43,6 +43,7 @@ class _Draft:
     gateway: Table[GatewayConfig] | None
     consul: Table[ConsulConfig] | None
     has_consul: bool
+    dns: Table[DnsConfig] | None
     services: tuple[Table[ServiceConfig], ...]
     routes: tuple[Table[RouteConfig], ...]
 
@@ -69,6 +70,7 @@ def _draft(tables: dict[str, object], faults: Sequence[Fault]) -> _Draft:
         gateway=_table(GatewayConfig, tables.get("gateway", {}), ("gateway",), faults),
         consul=_table(ConsulConfig, tables.get("consul"), ("consul",), faults),
         has_consul="consul" in tables,
+        dns=_table(DnsConfig, tables.get("dns", {}), ("dns",), faults),
         services=_array(ServiceConfig, tables, "services", faults),
         routes=_array(RouteConfig, tables, "routes", faults),
     )
@@ -124,6 +126,8 @@ def _consul(draft: _Draft) -> Iterator[Fault]:
     if draft.consul is None:
         return
     consul, path = draft.consul.value, draft.consul.path
+    if draft.consul.sound("token", "token_file") and consul.token and consul.token_file:
+        yield Fault((*path, "token_file"), "stands beside consul.token; keep one of them")
     for key, given, other, missing in (
         ("cert_file", consul.cert_file, "key_file", consul.key_file),
         ("key_file", consul.key_file, "cert_file", consul.cert_file),
@@ -136,6 +140,15 @@ def _consul(draft: _Draft) -> Iterator[Fault]:
                 yield Fault((*path, key), f"is for an https:// address only; consul.address is {consul.address}")
 
 
+def _dns(draft: _Draft) -> Iterator[Fault]:
+    """The floor is below the ceiling."""
+    if draft.dns is None or not draft.dns.sound("min_ttl", "max_ttl"):
+        return
+    dns = draft.dns.value
+    if dns.min_ttl > dns.max_ttl:
+        yield Fault((*draft.dns.path, "min_ttl"), f"{dns.min_ttl:g} s is more than max_ttl, {dns.max_ttl:g} s")
+
+
 def _services(draft: _Draft) -> Iterator[Fault]:
     """Names are unique, and every service has somewhere to find its instances."""
     first_use: dict[str, Table[ServiceConfig]] = {}
@@ -146,13 +159,26 @@ def _services(draft: _Draft) -> Iterator[Fault]:
             if first is not table:
                 wrong = f"{quoted(service.name)} is the name of services[{first.path[1]}] already; names are unique"
                 yield Fault((*table.path, "name"), wrong)
-        if table.sound("consul", "instances") and not service.consul and not service.instances:
-            yield Fault(table.path, "has neither consul nor instances: name the service in Consul, or list instances")
+        if table.sound("consul", "instances", "dns") and not (service.consul or service.instances or service.dns):
+            wrong = "has neither consul nor dns nor instances: name the service in Consul or DNS, or list instances"
+            yield Fault(table.path, wrong)
+        if table.sound("consul", "datacenter", "failover"):
+            yield from _datacenters(table)
         if table.sound("consul") and service.consul and not draft.has_consul:
             wrong = "there is no Consul: add a [consul] table, or give --consul or CONSUL_HTTP_ADDR"
             yield Fault((*table.path, "consul"), wrong)
         if table.sound("instances"):
             yield from _instances(table)
+
+
+def _datacenters(table: Table[ServiceConfig]) -> Iterator[Fault]:
+    service = table.value
+    for key in ("datacenter", "failover"):
+        if getattr(service, key) and not service.consul:
+            yield Fault((*table.path, key), "is for services of Consul: give consul, its name there, as well")
+    if service.datacenter and service.datacenter in service.failover:
+        wrong = f"names {quoted(service.datacenter)}, the service's own datacenter; list others only"
+        yield Fault((*table.path, "failover"), wrong)
 
 
 def _instances(table: Table[ServiceConfig]) -> Iterator[Fault]:
@@ -234,4 +260,4 @@ def _hidden(route: RouteConfig, other: str, methods: tuple[str, ...]) -> str:
     return f"can never match: {other} has {where} and takes all its traffic; change or remove one of them"
 
 
-_CHECKS = (_listeners, _consul, _services, _destinations, _timeouts, _reachability)
+_CHECKS = (_listeners, _consul, _dns, _services, _destinations, _timeouts, _reachability)

@@ -23,6 +23,7 @@ _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)([/?#].*)?", re.
 _PATH_TEXT: Final = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=:@/]|%[0-9A-Fa-f]{2})*")
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
+_DATACENTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _PROBE_TARGET: Final = re.compile(r"/[!-\"$-~]*")  # visible ASCII; "#" never goes over the wire
 _SEGMENT_NAME: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
@@ -68,6 +69,11 @@ def to_range(value: object) -> object:
     if len(ends) > 2 or not all(_INTEGER.fullmatch(end) for end in ends):
         return value
     return [int(ends[0]), int(ends[-1])]
+
+
+def to_list(value: object) -> object:
+    """As `to_integer`, for a list: "a,b"."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, Untyped) else value
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
@@ -275,6 +281,22 @@ def check_secret(text: str) -> str:
     return text
 
 
+def check_datacenter(text: str) -> str:
+    """The name of a Consul datacenter; Consul allows no other characters."""
+    if not _DATACENTER.fullmatch(text):
+        raise ValueError("must be a datacenter's name: lower-case letters, digits, - and _, such as dc1")
+    return text
+
+
+def check_failover(datacenters: tuple[str, ...]) -> tuple[str, ...]:
+    """Datacenters in the order in which they are used."""
+    if not all(datacenters):
+        raise ValueError("must name datacenters")
+    if len(set(datacenters)) < len(datacenters):
+        raise ValueError("must not name anything twice")
+    return datacenters
+
+
 def check_log_target(text: str) -> str:
     """stdout, off, or a file's path."""
     if not text or not text.isprintable():
@@ -282,8 +304,57 @@ def check_log_target(text: str) -> str:
     return text
 
 
+def split_dns(text: str) -> tuple[str, int]:
+    """(name, port) of a service in DNS; port 0 for the name of SRV records, else 80 unless said."""
+    host, port = split_host_port(text)
+    if host.startswith("_"):
+        if port is not None:
+            raise ValueError("must be without a port: SRV records carry it")
+        return host, 0
+    if ":" in host or host.rpartition(".")[2].isdigit():
+        raise ValueError("must be a name; an address has its place in instances")
+    if port == 0:
+        raise ValueError("must have a port from 1 to 65535")
+    return host, 80 if port is None else port
+
+
+def check_dns(text: str) -> str:
+    """NAME:PORT, with the port always written, or the name of SRV records; "" for none."""
+    host, port = split_dns(text) if text else ("", 0)
+    return _join(host, port or None)
+
+
+def check_dns_server(text: str) -> str:
+    """ADDRESS:PORT of a DNS server, port 53 unless said; "" for none."""
+    if text == "":
+        return ""
+    host, port = split_host_port(text)
+    if ":" not in host and not host.rpartition(".")[2].isdigit():
+        raise ValueError("must be an IP address with an optional port, such as 127.0.0.1:8600")
+    return _join(host, 53 if port is None else port)
+
+
+def check_address(text: str) -> str:
+    """A host name or address without port, or "" for none."""
+    if text == "":
+        return ""
+    host, port = split_host_port(f"[{text}]" if text.count(":") > 1 else text)
+    if port is not None:
+        raise ValueError("must be a host name or an IP address, without a port")
+    return host
+
+
+def check_state_file(text: str) -> str:
+    """A file's path, off, or "" for the default."""
+    if not text.isprintable() or text.endswith("/"):
+        raise ValueError('must be the path of a file, "off", or empty for the default')
+    return text
+
+
 def check_kv_prefix(text: str) -> str:
-    """A folder in Consul's KV, always with the slash at its end."""
+    """A folder in Consul's KV, always with the slash at its end; "" for none."""
+    if not text:
+        return ""
     if not text.strip("/") or text.startswith("/") or not text.isprintable():
         raise ValueError("must be a folder in Consul's KV without leading slash, such as gw/")
     return text if text.endswith("/") else f"{text}/"

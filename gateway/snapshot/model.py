@@ -27,6 +27,7 @@ class Standby(IntEnum):
     ZERO_WEIGHT = 7  # its weight is 0
     FAIL_OPEN = 8  # not well, used because too few are (fail_open_below)
     PROVISIONAL = 9  # gone from an answer after a break, kept while it passes probes: takes traffic
+    RESERVE = 10  # well, in a datacenter that is used while no nearer one has an eligible instance
 
     @property
     def slug(self) -> str:

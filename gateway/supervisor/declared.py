@@ -1,7 +1,7 @@
-"""Which services and routes are declared, by the file and by Consul's tags together. Pure.
+"""Which services and routes are declared, by the file, Consul's KV and tags together. Pure.
 
-The file wins over tags. A service of Consul that makes routes by tags is the file's service that is
-discovered under that name, if there is one, and otherwise becomes a service of its own with the
+The file wins over KV, KV over tags. A service of Consul that makes routes by tags is the service of file or KV that
+is discovered under that name, if there is one, and otherwise becomes a service of its own with the
 tags' settings. A tag that asks for the impossible costs what it asked for, no more, and is a problem
 to be shown.
 """
@@ -13,8 +13,9 @@ from dataclasses import replace
 
 from discovery.merge import merge_routes
 from discovery.model import Origin, OriginKind, Problem, RouteSpec, ServiceSpec
-from discovery.source import TaggedService
+from discovery.source import KeyAnswer, TaggedService
 from gateway.config.load import ConfigError, service_from_options
+from gateway.supervisor.keys import Keys
 
 
 class Declared:
@@ -26,6 +27,7 @@ class Declared:
         self.problems: tuple[Problem, ...] = ()
         self._file_services: dict[str, ServiceSpec] = {}
         self._file_routes: tuple[RouteSpec, ...] = ()
+        self._keys = Keys()
         self._tagged: dict[str, TaggedService] = {}
         self._is_stale = False
 
@@ -33,6 +35,11 @@ class Declared:
         """What the file says now."""
         self._file_services = {spec.name: spec for spec in services}
         self._file_routes = tuple(routes)
+        self._is_stale = True
+
+    def set_keys(self, answer: KeyAnswer) -> None:
+        """What Consul's KV says now."""
+        self._keys.update(answer)
         self._is_stale = True
 
     def set_tagged(self, tagged: TaggedService) -> None:
@@ -51,36 +58,50 @@ class Declared:
         return is_stale
 
     def _merge(self) -> None:
-        # The first of the file's services wins where two are discovered under one name.
-        known_as = {spec.consul: spec.name for spec in reversed(self._file_services.values()) if spec.consul}
-        services = dict(self._file_services)
-        problems: list[Problem] = []
+        tag_services = {name for name, tagged in self._tagged.items() if tagged.routes}
+        keys = self._keys.resolve({*self._file_services, *tag_services})
+        problems: list[Problem] = list(keys.problems)
+        fixed = keys.services | self._file_services  # by file or KV
+        problems.extend(
+            _overruled(spec, fixed[name])
+            for name, spec in keys.services.items()
+            if replace(spec, origin=fixed[name].origin) != fixed[name]
+        )
+        # The first of the file's services wins where two are discovered under one name. Tags are read in the
+        # gateway's own datacenter.
+        in_order = [*self._file_services.values(), *keys.services.values()]
+        known_as = {spec.consul: spec.name for spec in reversed(in_order) if spec.consul and not spec.datacenter}
+        services = dict(fixed)
         tag_routes: list[RouteSpec] = []
         for _, tagged in sorted(self._tagged.items()):
             problems.extend(tagged.problems)
             name = known_as.get(tagged.service, tagged.service)
             if not tagged.routes:
                 continue
-            if name not in self._file_services:
+            if name not in fixed:
                 spec, not_understood = _service_of(tagged)
                 problems.extend(not_understood)
                 if spec is None:
                     continue
                 services[name] = spec
             elif tagged.service not in known_as:
-                problems.append(_name_taken(tagged))
+                problems.append(_name_taken(tagged, fixed[name]))
                 continue
             tag_routes.extend(replace(route, service=name) for route in tagged.routes)
-        self.routes, conflicts = merge_routes([*self._file_routes, *tag_routes])
+        self.routes, conflicts = merge_routes([*self._file_routes, *keys.routes, *tag_routes])
         self.services = services
         self.problems = (*problems, *conflicts)
 
 
-def _name_taken(tagged: TaggedService) -> Problem:
+def _overruled(spec: ServiceSpec, winner: ServiceSpec) -> Problem:
+    return Problem(spec.origin, f"service {spec.name!r} is declared by {winner.origin} already, which wins")
+
+
+def _name_taken(tagged: TaggedService, holder: ServiceSpec) -> Problem:
     return Problem(
         tagged.routes[0].origin,
-        f"the file has a service {tagged.service!r} that is not discovered in Consul, so the routes that Consul's "
-        f'service of this name asks for are not used: give the file\'s service consul = "{tagged.service}", '
+        f"{holder.origin} has a service {tagged.service!r} that is not discovered in Consul here, so the routes that "
+        f'Consul\'s service of this name asks for are not used: give that one consul = "{tagged.service}", '
         "or another name",
     )
 

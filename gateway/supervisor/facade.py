@@ -1,7 +1,8 @@
 """The gateway as its operators see it: what it knows of itself, and what may be asked of it.
 
 Signals and the admin interface both end here. Ready is what `/ready` says on either address: every
-worker accepts connections, every source of instances has answered once, and nothing is draining.
+worker accepts connections, every source of instances has answered once (or what it said before
+the gateway's restart has been probed), and nothing is draining.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from importlib.metadata import version
 
 import structlog
 
+from discovery.consul_sd.names import CONSUL
 from gateway.admin.facts import Facts
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.publisher import Publisher
-from gateway.supervisor.registry import STATIC, Registry
+from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
 from gateway.supervisor.workers import WorkerPool
 
@@ -31,25 +33,28 @@ class Gateway:
         name: str,
         config_file: str,
         listen: Sequence[str],
-        sources: Sequence[str],
+        sources: Callable[[], Sequence[str]],
         ledger: Ledger,
         registry: Registry,
         publisher: Publisher,
         pool: WorkerPool,
         reloader: Reloader,
         on_serving: Callable[[], None],
+        on_drain: Callable[[], None],
     ) -> None:
-        """`sources`: the names of those that must answer; `on_serving` is called once, when every worker accepts."""
+        """`sources` names those that must answer; `on_serving` is called once, when every worker accepts, `on_drain`
+        when the gateway begins to stop."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
-        self._sources = tuple(sources)
+        self._sources = sources
         self._ledger = ledger
         self._registry = registry
         self._publisher = publisher
         self._pool = pool
         self._reloader = reloader
         self._on_serving = on_serving
+        self._on_drain = on_drain
         self._has_served = False
         self._version = version("gw")
         self._started_at = time.time()
@@ -82,15 +87,18 @@ class Gateway:
         if self._pool.is_stopping:
             return ("the gateway is draining",)
         workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
-        return (*workers, *(reason for name in self._sources if (reason := self._unanswered(name))))
+        return (*workers, *(reason for name in self._sources() if (reason := self._unanswered(name))))
 
     def _unanswered(self, source: str) -> str:
         """Why a source has not had its first answer; "" once it has."""
         state = self._registry.sources.get(source)
         if state is None:
             return f"{source} has not answered yet"
-        # A file's host name that does not resolve costs its service, not the gateway.
-        if source == STATIC or not state.stale or state.last_success is not None:
+        if state.is_restored and source == CONSUL:
+            waits = "what it said before the restart is not probed yet"
+            return f"{source} has not answered yet, and {waits}" if self._registry.is_unprobed else ""
+        # A host name that does not resolve, or another datacenter that does not answer, costs its services only.
+        if source != CONSUL or not state.stale or state.last_success is not None:
             return ""
         return f"{source} has not answered yet: {state.error}"
 
@@ -116,6 +124,7 @@ class Gateway:
 
     def drain(self) -> None:
         log.info("draining")
+        self._on_drain()
         self._pool.drain()
 
     def down(self) -> None:

@@ -17,21 +17,22 @@ from typing import Final
 import structlog
 import trio
 
-from discovery.consul_sd.client import ConsulError
-from discovery.consul_sd.source import ConsulSource
-from discovery.model import StaticTarget
-from discovery.source import Event, Source, SourceState
-from discovery.static import StaticSource
+from discovery.consul_sd.errors import ConsulError
+from discovery.consul_sd.tls import tls_context
+from discovery.settings import ConsulSettings
+from discovery.source import Emit, Event, SourceState
 from gateway import log as gateway_log
 from gateway.admin import server
 from gateway.admin.facts import Facts
-from gateway.config.load import Loaded
+from gateway.config.load import ConfigError, Loaded
 from gateway.shm import memory
 from gateway.shm.board import BoardWriter, board_bytes
 from gateway.shm.ledger import Ledger, ledger_bytes
+from gateway.supervisor.discovery import Discovery
 from gateway.supervisor.facade import Gateway
 from gateway.supervisor.listeners import ListenError, Listeners, open_listeners
 from gateway.supervisor.publisher import Publisher
+from gateway.supervisor.registration import self_registration
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
 from gateway.supervisor.signals import watch_signals
@@ -40,6 +41,7 @@ from healthcheck.agent import HealthAgent
 from healthcheck.model import Transition
 
 LEDGER_INTERVAL: Final = 0.1  # seconds between looks at what workers ejected
+REGISTRATION: Final = ("register", "register_name", "register_address")
 RELEASE_EVERY: Final = 10  # of those looks frees cells
 
 log = structlog.get_logger(__name__)
@@ -92,6 +94,7 @@ class Supervisor:
         self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), workers)
         self._registry = Registry(unix_offset=time.time() - time.monotonic())
         self._agent = HealthAgent(self._on_transition, self._registry.apply_verdict)
+        self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
         self._pool = WorkerPool(
             workers,
             listeners=listeners,
@@ -104,25 +107,26 @@ class Supervisor:
         self._publisher = Publisher(
             self._registry,
             BoardWriter(memory.attach(self._board_fd, writable=True)),
-            self._pool.wake,
+            self._on_published,
             self._agent.reconcile,
+            self._discovery.want,
         )
-        self._static = StaticSource(_targets(loaded))
-        self._consul = _consul_source(loaded)
-        self._sources: list[Source] = [self._static, *([self._consul] if self._consul else [])]
-        self._reloader = Reloader(reload, self._apply)
+        self._reloader = Reloader(lambda: _usable(reload()), self._apply)
         self._gateway = Gateway(
             name=loaded.gateway.name,
             config_file=loaded.file,
             listen=listeners.addresses,
-            sources=[source.name for source in self._sources],
+            sources=self._discovery.awaited,
             ledger=self._ledger,
             registry=self._registry,
             publisher=self._publisher,
             pool=self._pool,
             reloader=self._reloader,
             on_serving=self._on_serving,
+            on_drain=self._on_drain,
         )
+        self._registration = self_registration(loaded, listeners.addresses[0], lambda: not self._gateway.not_ready())
+        self._is_serving = trio.Event()
 
     async def run(self) -> int:
         """See `run` of this module."""
@@ -133,10 +137,10 @@ class Supervisor:
             if await self._start_admin(nursery):
                 nursery.start_soon(self._publisher.run)
                 nursery.start_soon(self._agent.run)
-                for source in self._sources:
-                    nursery.start_soon(source.run, self._on_event)
+                nursery.start_soon(self._discovery.run)
                 nursery.start_soon(self._reloader.run)
                 nursery.start_soon(self._watch_ledger)
+                nursery.start_soon(self._register)
                 self._failure = await self._pool.run()
             nursery.cancel_scope.cancel()
         os.close(self._board_fd)
@@ -157,11 +161,20 @@ class Supervisor:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SourceState):
             before = self._registry.sources.get(event.source)
-            if event.stale and not (before and before.stale):
+            if event.is_restored and before is None:
+                log.info("what was known before the restart is used, once probed", source=event.source)
+            elif event.stale and (
+                before is None or not before.stale or (before.is_restored and event.error != before.error)
+            ):
                 log.warning("discovery is stale, what is known stays in use", source=event.source, error=event.error)
             elif before and before.stale and not event.stale:
                 log.info("discovery is fresh again", source=event.source)
         self._registry.apply_event(event)
+        self._publisher.on_change()
+        self._gateway.review()
+
+    def _on_source_end(self, source: str) -> None:
+        self._registry.forget_source(source)
         self._publisher.on_change()
         self._gateway.review()
 
@@ -180,7 +193,22 @@ class Supervisor:
     def _on_workers(self) -> None:
         self._gateway.review()
 
+    def _on_published(self) -> None:
+        self._pool.wake()
+        self._gateway.review()
+
+    async def _register(self) -> None:
+        """Tell Consul of this gateway, if that is wanted, once it serves."""
+        await self._is_serving.wait()
+        if self._registration is not None:
+            await self._registration.run()
+
+    def _on_drain(self) -> None:
+        if self._registration is not None:
+            self._registration.withdraw()
+
     def _on_serving(self) -> None:
+        self._is_serving.set()
         self._on_ready(self._gateway.facts(), self._admin)
 
     async def _watch_ledger(self) -> None:
@@ -214,9 +242,7 @@ class Supervisor:
             configure_log(loaded)
         self._loaded = loaded
         self._registry.apply_config(loaded.services, loaded.routes, loaded.worker_settings())
-        self._static.update(_targets(loaded))
-        if self._consul is not None:
-            self._consul.update(_consul_names(loaded))
+        self._discovery.configure(loaded.consul)
         self._publisher.on_change()
         return _needs_restart(self._started_with, loaded)
 
@@ -225,24 +251,29 @@ def _needs_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
     """The keys that differ and cannot change while the gateway runs."""
     keys = ("name", "listen", "admin", "workers")
     changed = [f"gateway.{key}" for key in keys if getattr(old.gateway, key) != getattr(new.gateway, key)]
-    return (*changed, *(["consul"] if old.consul != new.consul else []))
+    changed += ["dns"] if old.dns != new.dns else []
+    return (*changed, *(f"consul.{key}" for key in REGISTRATION if _of_consul(old, key) != _of_consul(new, key)))
 
 
-def _targets(loaded: Loaded) -> dict[str, tuple[StaticTarget, ...]]:
-    return {spec.name: spec.targets for spec in loaded.services if spec.targets}
+def _of_consul(loaded: Loaded, key: str) -> object:
+    return getattr(loaded.consul or ConsulSettings(), key)
 
 
-def _consul_names(loaded: Loaded) -> frozenset[str]:
-    return frozenset(spec.consul for spec in loaded.services if spec.consul)
-
-
-def _consul_source(loaded: Loaded) -> ConsulSource | None:
-    if loaded.consul is None:
-        return None
+def _discovery(loaded: Loaded, emit: Emit, on_end: Callable[[str], None]) -> Discovery:
     try:
-        return ConsulSource(loaded.consul, _consul_names(loaded))
+        return Discovery(loaded.consul, loaded.services, emit, on_end, dns=loaded.dns, gateway=loaded.gateway.name)
     except ConsulError as error:
         raise GatewayFailed(str(error)) from error
+
+
+def _usable(loaded: Loaded) -> Loaded:
+    """The configuration, unless what it names outside itself cannot be used. Raises ConfigError."""
+    if loaded.consul is not None:
+        try:
+            tls_context(loaded.consul)
+        except ConsulError as error:
+            raise ConfigError([str(error)]) from error
+    return loaded
 
 
 def _raise_file_limit(loaded: Loaded) -> None:

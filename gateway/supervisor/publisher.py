@@ -14,11 +14,12 @@ from typing import Final
 import structlog
 import trio
 
-from discovery.model import Origin, OriginKind, Problem
+from discovery.model import Origin, OriginKind, Problem, ServiceSpec
 from discovery.settings import HealthSettings
 from gateway.shm.board import BoardOverflow, BoardWriter
 from gateway.snapshot.codec import CodecError, Encoder
 from gateway.snapshot.model import Snapshot
+from gateway.supervisor.notices import Notices
 from gateway.supervisor.registry import Registry
 from healthcheck.model import Target
 
@@ -36,10 +37,12 @@ class Publisher:
         board: BoardWriter,
         wake: Callable[[], None],
         probe: Callable[[Mapping[Target, HealthSettings]], None],
+        discover: Callable[[Mapping[str, ServiceSpec]], None],
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """`wake` is called after every publication, `probe` whenever there is other or more to be probed.
+        """`wake` is called after every publication, `probe` whenever there is other or more to be probed,
+        `discover` whenever other services are declared.
 
         `clock_ns` is CLOCK_MONOTONIC, the registry's clock as well.
         """
@@ -47,6 +50,9 @@ class Publisher:
         self._board = board
         self._wake = wake
         self._probe = probe
+        self._discover = discover
+        self._services: Mapping[str, ServiceSpec] | None = None
+        self._notices = Notices()
         self._targets_version = 0
         self._clock_ns = clock_ns
         self._encoder = Encoder()
@@ -72,11 +78,17 @@ class Publisher:
         """Publish what the registry says now; False if that is nothing new, or too large."""
         accepted_ns, self._accepted_ns = self._accepted_ns or self._clock_ns(), 0
         self._changed = trio.Event()
+        services = self._registry.declare()
+        if self._services is not services:
+            self._services = services
+            self._discover(services)  # first: what is known of their instances at once is in the same snapshot
         snapshot = self._registry.build(self.generation + 1, accepted_ns, self._clock_ns() / 1e9)
         is_published = snapshot is not None and self._put(snapshot)
         if self._targets_version != self._registry.targets_version:
             self._targets_version = self._registry.targets_version
             self._probe(self._registry.targets)
+        self._notices.review(self._registry.problems)
+        self._notices.report(self._registry.take_moves())
         return is_published
 
     def _put(self, snapshot: Snapshot) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from discovery.model import Instance, RouteSpec, ServiceSpec
 from gateway.admin.facts import InstanceFacts, RouteFacts
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby
 from gateway.snapshot.resolve import Resolved
 from healthcheck.model import Health
+
+IN_RESERVE: Final = "well, and not used while a nearer datacenter has an eligible instance"
 
 
 @dataclass(slots=True)
@@ -25,6 +28,8 @@ class Member:
     healthy_since: float = -math.inf
     checks_ok: int = 0
     checks_failed: int = 0
+    tier: int = 0  # 0: the service's own; n: of the datacenter `failover[n - 1]`
+    origin: str = ""
     resolved: Resolved = field(default_factory=lambda: Resolved(False, Standby.NOT_PROBED, 0.0))
 
     def record(self) -> InstanceRecord:
@@ -41,7 +46,8 @@ class Member:
     def facts(self, unix_offset: float) -> InstanceFacts:
         """As people see it; `unix_offset` turns this clock into Unix time."""
         standby = self.resolved.standby
-        is_out_by_consul = standby in (Standby.CRITICAL, Standby.MAINTENANCE)
+        is_reserve = standby is Standby.RESERVE
+        is_discovery_s = standby in (Standby.CRITICAL, Standby.MAINTENANCE, Standby.PROVISIONAL)
         return InstanceFacts(
             address=self.instance.address,
             name=self.instance.name,
@@ -49,11 +55,13 @@ class Member:
             weight=self.resolved.weight,
             eligible=self.resolved.eligible,
             reason=standby.slug,
-            detail=self.instance.detail if is_out_by_consul else self.detail,
+            detail=self.instance.detail if is_discovery_s else IN_RESERVE if is_reserve else self.detail,
             health=self.health,
             since=self.since + unix_offset,
             checks_ok=self.checks_ok,
             checks_failed=self.checks_failed,
+            origin=self.origin,
+            datacenter=self.instance.datacenter,
         )
 
 

@@ -6,8 +6,7 @@ version, and answers None when none did. So thousands of instances cost nothing 
 changes.
 
 An instance is a *member* of its service for as long as any source lists its address. What is known
-of it (health, its cell in the ledger) lives and dies with its membership. An address known from the
-file and from Consul is one member, with the file's weight and Consul's standing.
+of it (health, its cell in the ledger) lives and dies with its membership.
 
 Times are seconds on one steady clock, `now`; `unix_offset` turns them into Unix time for people.
 """
@@ -15,26 +14,24 @@ Times are seconds on one steady clock, `now`; `unix_offset` turns them into Unix
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
-from typing import Final
 
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
-from discovery.source import Answer, Event, SourceState, TaggedService
+from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
 from gateway.admin.facts import RouteFacts, ServiceFacts
 from gateway.shm.cells import CellsExhausted
 from gateway.shm.layout import INSTANCE_CELLS, NO_ROUTE_CELL, ROUTE_CELLS
+from gateway.snapshot.failover import resolve_tiers
 from gateway.snapshot.model import RouteRecord, ServiceRecord, Snapshot, WorkerSettings
-from gateway.snapshot.resolve import InstanceFacts, ServiceRules, resolve
+from gateway.snapshot.resolve import InstanceFacts, ServiceRules
 from gateway.supervisor.cellbook import CellBook
 from gateway.supervisor.declared import Declared
+from gateway.supervisor.listing import Listing, users
 from gateway.supervisor.records import Member, route_facts, route_record, service_record
 from healthcheck.model import Health, Target, Transition, Verdict
-
-STATIC: Final = "static"  # names of the sources
-CONSUL: Final = "consul"
 
 RouteKey = tuple[str, str, str, tuple[str, ...]]  # service, host, path, methods
 
@@ -44,6 +41,25 @@ class _Service:
     spec: ServiceSpec
     record: ServiceRecord
     members: dict[str, Member] = field(default_factory=dict)  # by address
+    tier: int = 0  # in use, see snapshot.failover
+    is_settled: bool = False
+
+    def datacenter(self) -> str:
+        """The one in use; "" if it has no instance of Consul there."""
+        if self.tier:
+            return self.spec.failover[self.tier - 1]
+        own = (member.instance.datacenter for member in self.members.values() if member.tier == 0)
+        return self.spec.datacenter or next(filter(None, own), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A service's traffic has gone from one datacenter to another."""
+
+    service: str
+    previous: str
+    datacenter: str
+    is_home: bool  # back in the service's own
 
 
 class Registry:
@@ -55,11 +71,12 @@ class Registry:
         self.targets: dict[Target, HealthSettings] = {}  # what is to be probed
         self.targets_version = 0  # moves with every change of `targets`
         self.sources: dict[str, SourceState] = {}
+        self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self.instance_cells: CellBook[Target] = CellBook(instance_cells)
         self.route_cells: CellBook[RouteKey] = CellBook(route_cells, first=NO_ROUTE_CELL + 1)
         self._unix_offset = unix_offset
         self._declared = Declared()
-        self._answers: dict[tuple[str, str], tuple[Instance, ...]] = {}
+        self._listing = Listing()
         self._services: dict[str, _Service] = {}
         self._routes: tuple[tuple[RouteSpec, RouteRecord], ...] = ()
         self._routes_from: tuple[RouteSpec, ...] = ()  # what `_routes` was made of
@@ -72,6 +89,7 @@ class Registry:
         self._are_settings_dirty = False
         self._next_changes: dict[str, float] = {}  # service: when time alone changes it
         self._ejected: frozenset[int] = frozenset()  # cells
+        self._moves: list[Move] = []
         self._shortages: dict[str, Problem] = {}  # by service, "" for routes: cells were too few
 
     # --- what comes in ---------------------------------------------------------------------
@@ -93,15 +111,25 @@ class Registry:
     def apply_event(self, event: Event) -> None:
         """What a source says."""
         match event:
-            case Answer(source, service, instances):
-                if self._answers.get((source, service), ()) == instances:
-                    return
-                self._answers[source, service] = instances
-                self._relist(self._users(source, service))
+            case Answer():
+                if self._listing.apply(event):
+                    self._relist(users(event, self._declared.services.values()))
             case TaggedService():
                 self._declared.set_tagged(event)
+            case KeyAnswer():
+                self._declared.set_keys(event)
+            case SourceProblems(source, problems):
+                self._source_problems[source] = problems
             case SourceState(source):
                 self.sources[source] = event
+                self._dirty.update(name for name, each in self._services.items() if not each.is_settled)
+
+    def forget_source(self, source: str) -> None:
+        """A source is no more: nor are its instances (its tags and keys are its own to take back)."""
+        self.sources.pop(source, None)
+        self._source_problems.pop(source, None)
+        names = self._listing.forget(source)
+        self._relist(name for name, spec in self._declared.services.items() if spec.consul in names)
 
     def apply_transition(self, transition: Transition, now: float) -> None:
         """A change of health."""
@@ -134,11 +162,16 @@ class Registry:
         return bool(services)
 
     # --- what goes out ---------------------------------------------------------------------
+    def declare(self) -> Mapping[str, ServiceSpec]:
+        """The services that are declared as of now; another object whenever they change."""
+        if self._declared.refresh():
+            self._mark_redeclared()
+        return self._declared.services
+
     def build(self, generation: int, accepted_ns: int, now: float) -> Snapshot | None:
         """The snapshot to publish as `generation`; None when it would say what the last one said."""
         assert self._settings is not None
-        if self._declared.refresh():
-            self._mark_redeclared()
+        self.declare()
         self._dirty.update(name for name, at in self._next_changes.items() if at <= now)
         has_changed, self._are_settings_dirty = self._are_settings_dirty, False
         for name in sorted(self._dirty):
@@ -170,10 +203,24 @@ class Registry:
         instances = self.instance_cells.release(generation, lambda cell: not in_flight(cell))
         return instances, self.route_cells.release(generation, lambda _cell: True)
 
+    def take_moves(self) -> list[Move]:
+        """What has moved to another datacenter since this was last asked."""
+        moves, self._moves = self._moves, []
+        return moves
+
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Declarations that could not be honoured."""
-        return (*self._declared.problems, *self._shortages.values())
+        of_sources = (problem for problems in self._source_problems.values() for problem in problems)
+        return (*of_sources, *self._declared.problems, *self._shortages.values())
+
+    @property
+    def is_unprobed(self) -> bool:
+        """Is there a provisional instance that no probe has judged yet?"""
+        members = (member for service in self._services.values() for member in service.members.values())
+        return bool(self._dirty) or any(
+            member.instance.provisional and member.health is Health.UNKNOWN for member in members
+        )
 
     def service_facts(self) -> tuple[ServiceFacts, ...]:
         return tuple(
@@ -182,6 +229,8 @@ class Registry:
                 origin=str(service.spec.origin),
                 balance=service.spec.balance,
                 consul=service.spec.consul,
+                datacenter=service.datacenter(),
+                failover=service.spec.failover,
                 instances=tuple(member.facts(self._unix_offset) for member in service.members.values()),
             )
             for name in self._declared.services
@@ -211,25 +260,9 @@ class Registry:
         self._relisted.update(services)
         self._dirty |= self._relisted
 
-    def _users(self, source: str, name: str) -> list[str]:
-        """The services that take instances from what `source` calls `name`."""
-        if source == STATIC:
-            return [name]
-        return [service for service, spec in self._declared.services.items() if spec.consul == name]
-
     def _member(self, target: Target) -> Member | None:
         service = self._services.get(target.service)
         return service.members.get(target.address) if service else None
-
-    def _listed(self, spec: ServiceSpec) -> dict[str, Instance]:
-        """The instances of a service by address, over all sources: the file's first, in its order."""
-        static = self._answers.get((STATIC, spec.name), ()) if spec.targets else ()
-        listed = {each.address: each for each in static}
-        answered = self._answers.get((CONSUL, spec.consul), ()) if spec.consul else ()
-        for each in sorted(answered, key=lambda instance: instance.address):
-            known = listed.get(each.address)
-            listed[each.address] = replace(each, weight=known.weight, provisional=False) if known else each
-        return listed
 
     def _rebuild(self, name: str, generation: int, now: float) -> bool:
         """Decide anew for one service; True if workers must know."""
@@ -260,16 +293,16 @@ class Registry:
         """Members come, change and go as the sources say."""
         name, settings = service.spec.name, service.spec.health
         self._shortages.pop(name, None)
-        listed, before = self._listed(service.spec), service.members
+        listed, before = self._listing.listed(service.spec), service.members
         for address in before.keys() - listed.keys():
             self._dismiss(Target(name, address), generation)
         service.members = {}
-        for address, instance in listed.items():
+        for address, each in listed.items():
             target = Target(name, address)
-            member = before.get(address) or self._admit(target, instance, settings, now)
+            member = before.get(address) or self._admit(target, each.instance, settings, now)
             if member is None:
                 continue
-            member.instance = instance
+            member.instance, member.tier, member.origin = each.instance, each.tier, each.origin
             service.members[address] = member
             if self.targets.get(target) != settings:
                 self.targets[target] = settings
@@ -308,7 +341,19 @@ class Registry:
             for member in service.members.values()
         ]
         rules = ServiceRules(spec.fail_open_below, spec.slow_start, spec.outlier.max_ejected_percent)
-        resolution = resolve(facts, rules, now)
+        choice = resolve_tiers(
+            facts,
+            [member.tier for member in service.members.values()],
+            rules,
+            now,
+            unanswered=self._listing.unanswered(spec, self.sources),
+            is_settled=service.is_settled,
+        )
+        resolution, previous = choice.resolution, service.datacenter()
+        has_moved = choice.tier != service.tier
+        service.tier, service.is_settled = choice.tier, choice.is_settled
+        if has_moved:
+            self._moves.append(Move(spec.name, previous, service.datacenter(), not choice.tier))
         for member, resolved in zip(service.members.values(), resolution.instances, strict=True):
             if resolved.standby is not member.resolved.standby:
                 member.since = now

@@ -112,6 +112,17 @@ def test_every_package_is_declared_to_be_shipped() -> None:
     assert set(declared) == found
 
 
+def test_one_file_alone_imports_python_consul() -> None:
+    pattern = re.compile(r"^\s*(?:import consul\b|from consul\b)", re.MULTILINE)
+    importers = {
+        str(path.relative_to(ROOT))
+        for package in (*PACKAGES, "tests", "benchmarks")
+        for path in (ROOT / package).rglob("*.py")
+        if pattern.search(path.read_text(encoding="utf-8"))
+    }
+    assert importers == {"discovery/consul_sd/client.py"}
+
+
 def test_imports_point_one_way() -> None:
     done = run(str(Path(sys.executable).parent / "lint-imports"), "--no-cache")
     assert done.returncode == 0, done.stdout

@@ -11,7 +11,12 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent.parent
-SCRIPTS = [ROOT / ".ci" / "run", ROOT / "scripts" / "check", ROOT / "scripts" / "get_consul.sh"]
+SCRIPTS = [
+    ROOT / ".ci" / "run",
+    ROOT / "scripts" / "check",
+    ROOT / "scripts" / "get_consul.sh",
+    ROOT / "scripts" / "test_py_consul",
+]
 
 
 def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -70,6 +75,7 @@ def fresh(tmp_path: Path) -> Path:
         tmp_path / "scripts" / "check": "echo checked",
         tmp_path / "scripts" / "get_consul.sh": "echo /bin/true",
         tmp_path / "scripts" / "test_compiled": "echo compiled",
+        tmp_path / "scripts" / "test_py_consul": "echo py-consul",
         venv / "bin" / "python": 'echo "python $*"',
     }.items():
         file.write_text(f"#!/bin/sh\n{body}\n")
@@ -80,12 +86,15 @@ def fresh(tmp_path: Path) -> Path:
 def test_make_test_passes_through_what_pytest_decides(tmp_path: Path) -> None:
     folder = fresh(tmp_path)
     done = run("make", "-C", str(folder), "--no-print-directory", "test")
-    assert (done.returncode, done.stdout.splitlines()) == (0, ["checked", "compiled", "python -P -m pytest"])
+    assert (done.returncode, done.stdout.splitlines()) == (
+        0,
+        ["checked", "compiled", "py-consul", "python -P -m pytest"],
+    )
     (folder / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
     assert run("make", "-C", str(folder), "test").returncode != 0
 
 
-@pytest.mark.parametrize("script", ["check", "get_consul.sh", "test_compiled"])
+@pytest.mark.parametrize("script", ["check", "get_consul.sh", "test_compiled", "test_py_consul"])
 def test_make_test_fails_when_a_step_before_the_tests_fails(script: str, tmp_path: Path) -> None:
     folder = fresh(tmp_path)
     (folder / "scripts" / script).write_text("#!/bin/sh\nexit 1\n")

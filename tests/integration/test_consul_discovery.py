@@ -10,10 +10,11 @@ import pytest
 import trio
 
 from discovery.consul_sd import service as service_module
-from discovery.consul_sd.source import ConsulSource
+from discovery.consul_sd.client import WAIT
+from discovery.consul_sd.source import BUDGET, ConsulSource
 from discovery.model import Instance, Standing
 from discovery.settings import ConsulSettings
-from discovery.source import Answer, Event, SourceState, TaggedService
+from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
 from tests.consul import ConsulServer
 
 WITHIN = 10.0  # seconds for anything to be seen
@@ -28,6 +29,8 @@ class Seen:
         self.events: list[Event] = []
         self.answers: dict[str, tuple[Instance, ...]] = {}
         self.tags: dict[str, TaggedService] = {}
+        self.keys: list[tuple[str, bytes]] | None = None
+        self.problems: list[str] = []
         self.state: SourceState | None = None
         self._news = trio.Event()
 
@@ -38,18 +41,22 @@ class Seen:
                 self.answers[event.service] = event.instances
             case TaggedService():
                 self.tags[event.service] = event
+            case KeyAnswer():
+                self.keys = list(event.entries)
+            case SourceProblems():
+                self.problems = [each.message for each in event.problems]
             case SourceState():
                 self.state = event
         self._news.set()
         self._news = trio.Event()
 
-    async def wait_until(self, claim: Callable[[], bool]) -> None:
+    async def wait_until(self, claim: Callable[[], bool], within: float = WITHIN) -> None:
         """Returns once the claim holds; looks at every event."""
-        with trio.move_on_after(WITHIN):
+        with trio.move_on_after(within):
             while not claim():
                 await self._news.wait()
             return
-        pytest.fail(f"not within {WITHIN} s; seen: {self.answers} {self.tags} {self.state}")
+        pytest.fail(f"not within {within} s; seen: {self.answers} {self.tags} {self.state} {self.problems}")
 
     async def wait_for(self, service: str, read: Callable[[Instance], T], *expected: T) -> None:
         """Returns once `read` of the instances gives what is expected, in any order."""
@@ -63,10 +70,17 @@ class Seen:
 
 @asynccontextmanager
 async def watched(
-    consul: ConsulServer, *services: str, watch_tags: bool = True, grace: float = 30.0, token: str = ""
+    consul: ConsulServer,
+    *services: str,
+    watch_tags: bool = True,
+    watch_keys: bool = False,
+    grace: float = 30.0,
+    token: str = "",
+    budget: int = BUDGET,
+    wait: float = WAIT,
 ) -> AsyncIterator[Seen]:
     settings = ConsulSettings(address=consul.address, removal_grace=grace, token=token)
-    source = ConsulSource(settings, frozenset(services), watch_tags)
+    source = ConsulSource(settings, frozenset(services), watch_tags, watch_keys=watch_keys, budget=budget, wait=wait)
     seen = Seen(source)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(source.run, seen.emit)

@@ -7,7 +7,8 @@ import logging
 import pytest
 
 from cli.registration import RegistrationError, register_service
-from discovery.consul_sd.client import ConsulClient, Forbidden
+from discovery.consul_sd.client import ConsulClient
+from discovery.consul_sd.errors import Forbidden
 from discovery.settings import ConsulSettings
 from tests.consul import ConsulServer
 from tests.integration.test_consul_discovery import address, watched

@@ -29,7 +29,7 @@ def test_every_key_of_the_contract_is_there() -> None:
     assert missing("name origin balance instances", body["services"][0]) == set()
     instance = "address weight eligible reason health since in_flight requests_total failures_total"
     assert missing(instance, body["services"][0]["instances"][0]) == set()
-    assert set(body["discovery"][0]) == {"source", "stale", "stale_since", "last_success", "error"}
+    assert set(body["discovery"][0]) == {"source", "stale", "stale_since", "last_success", "error", "restored"}
     assert set(body["problems"][0]) == {"origin", "message"}
     assert json.loads(json.dumps(body)) == body
 

@@ -173,3 +173,12 @@ def test_what_others_wrote_cannot_steer_the_terminal(window: Callable[[int, int]
     text = draw(window(140, 40), facts)
     assert "\x1b" not in text
     assert "boo" in text
+
+
+def test_a_service_that_may_fail_over_names_the_datacenter_in_use(window: Callable[[int, int], Dashboard]) -> None:
+    instances = (instance("10.0.0.1:80", 1), instance("10.0.0.2:80", 2, eligible=False, reason="reserve"))
+    service = ServiceFacts("web", "file: x", "hash", "web", instances, datacenter="dc1", failover=("dc2",))
+    shown = draw(window(120, 30), replace(make_facts(), services=(service,)))
+    assert "1 of 2 take traffic" in shown
+    assert "datacenter dc1" in shown
+    assert "reserve" in shown

@@ -153,6 +153,15 @@ def test_a_token_alone_does_not_turn_consul_on_and_empty_variables_say_nothing()
     assert load(None, environ={"CONSUL_HTTP_TOKEN": "t", "CONSUL_HTTP_ADDR": "", "LOG_LEVEL": ""}).consul is None
 
 
+def test_a_token_from_the_environment_replaces_either_form_of_the_files() -> None:
+    text = '[consul]\ntoken_file = "/file"'
+    assert load_text(text, None, CONSUL_HTTP_TOKEN="t").consul == ConsulSettings(token="t")
+    by_file = load_text('[consul]\ntoken = "${UNSET}"', None, CONSUL_HTTP_TOKEN_FILE="/env")
+    assert by_file.consul == ConsulSettings(token_file="/env")
+    both = load_text(text, None, CONSUL_HTTP_TOKEN="t", CONSUL_HTTP_TOKEN_FILE="/env")
+    assert both.consul == ConsulSettings(token="t")
+
+
 def test_a_token_is_in_no_repr_and_no_problem() -> None:
     loaded = load_text("[consul]", CONSUL_HTTP_TOKEN="s3cret-token")
     assert "s3cret" not in repr(loaded)

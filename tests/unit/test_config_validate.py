@@ -26,7 +26,7 @@ def route(path: str, extra: str = "") -> str:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[x]", "x: unknown key; the keys here are: gateway, limits, log, consul, services, routes"),
+        ("[x]", "x: unknown key; the keys here are: gateway, limits, log, consul, dns, services, routes"),
         ("[gateway]\nworker = 1", 'gateway.worker: unknown key (did you mean "workers"?)'),
         (
             SERVICE + "health = { intervall = 1 }",
@@ -74,10 +74,32 @@ def test_what_the_schema_says(text: str, fault: str) -> None:
             '[consul]\nca_file = "ca.pem"',
             "consul.ca_file: is for an https:// address only; consul.address is http://127.0.0.1:8500",
         ),
+        (
+            '[consul]\ntoken = "t"\ntoken_file = "f"',
+            "consul.token_file: stands beside consul.token; keep one of them",
+        ),
+        (
+            '[consul]\n[[services]]\nname = "a"\nconsul = "a"\ndatacenter = "dc1"\nfailover = ["dc2", "dc1"]',
+            'services[0].failover: names "dc1", the service\'s own datacenter; list others only',
+        ),
+        (
+            SERVICE + 'failover = ["dc2"]',
+            "services[0].failover: is for services of Consul: give consul, its name there, as well",
+        ),
+        (
+            '[consul]\n[[services]]\nname = "a"\nconsul = "a"\nfailover = ["dc2", "dc2"]',
+            "services[0].failover: must not name anything twice; it is an array",
+        ),
+        (
+            '[consul]\ndatacenter = "DC 1"',
+            "consul.datacenter: must be a datacenter's name: lower-case letters, digits, - and _, such as dc1; "
+            'it is "DC 1"',
+        ),
         (SERVICE + SERVICE, 'services[1].name: "users" is the name of services[0] already; names are unique'),
         (
             '[[services]]\nname = "a"',
-            "services[0]: has neither consul nor instances: name the service in Consul, or list instances",
+            "services[0]: has neither consul nor dns nor instances: name the service in Consul or DNS, "
+            "or list instances",
         ),
         (
             '[[services]]\nname = "a"\nconsul = "a"',
@@ -87,6 +109,7 @@ def test_what_the_schema_says(text: str, fault: str) -> None:
             '[[services]]\nname = "a"\ninstances = ["http://b", {url = "http://B:80/", weight = 2}]',
             "services[0].instances[1]: http://b:80 is instances[0] already; use weight for a larger share",
         ),
+        ("[dns]\nmin_ttl = 40", "dns.min_ttl: 40 s is more than max_ttl, 30 s"),
         (
             SERVICE + '[[routes]]\npath = "/"\nservice = "user"',
             'routes[0].service: unknown service "user"; services are: users (did you mean "users"?)',

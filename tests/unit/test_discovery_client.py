@@ -9,16 +9,9 @@ from functools import partial
 import pytest
 import trio
 
-from discovery.consul_sd.client import (
-    ConsulClient,
-    ConsulError,
-    Forbidden,
-    Rejected,
-    Reply,
-    Unreachable,
-    base_url,
-    tls_context,
-)
+from discovery.consul_sd.client import ConsulClient, Reply
+from discovery.consul_sd.errors import ConsulError, Forbidden, Rejected, Unreachable
+from discovery.consul_sd.tls import base_url, tls_context
 from discovery.settings import ConsulSettings
 
 

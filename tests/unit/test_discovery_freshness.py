@@ -73,3 +73,23 @@ def test_a_new_watch_does_not_make_a_fresh_source_stale() -> None:
     freshness = both_fresh()
     freshness.add("c")
     assert freshness.state() is None
+
+
+def test_a_restored_view_is_stale_since_its_last_success_until_every_watch_has_answered() -> None:
+    freshness = Freshness("consul")
+    freshness.restore(5.0)
+    freshness.add("a")
+    freshness.add("b")
+    state = freshness.state()
+    assert state is not None
+    assert (state.stale, state.stale_since, state.last_success, state.is_restored) == (True, 5.0, 5.0, True)
+    assert "before the gateway's restart" in state.error
+    freshness.failed("a", 100.0, "refused")
+    state = freshness.state()
+    assert state is not None
+    assert (state.stale_since, state.error, state.is_restored) == (5.0, "refused", True)
+    freshness.succeeded("b", 101.0)
+    freshness.succeeded("a", 102.0)
+    assert freshness.state() == fresh(102.0)
+    freshness.failed("a", 103.0, "refused")
+    assert freshness.state() == stale(103.0, 102.0, "refused")

@@ -210,3 +210,11 @@ def test_no_tag_whatever_raises_and_each_is_either_used_or_named(tags: list[str]
     for route in reading.routes:
         assert route.path.startswith("/")
     assert read_tags("users", [InstanceTags("users-1", tuple(reversed(tags)))], ()) == TagReading()
+
+
+def test_failover_names_datacenters_in_order() -> None:
+    assert read("gw.path=/a", "gw.failover=dc2, dc3").options == (("failover", "dc2,dc3"),)
+    for bad in ("", "DC2", "dc2,,dc3", "dc2,dc2"):
+        reading = read("gw.path=/a", f"gw.failover={bad}")
+        assert reading.options == ()
+        assert "failover must" in only_message(reading)

@@ -9,8 +9,9 @@ from typing import TypeAlias
 import trio
 from trio.testing import MockClock
 
-from discovery.consul_sd.client import ConsulClient, ConsulError, Forbidden, Reply, Unreachable
+from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import DecodeError
+from discovery.consul_sd.errors import ConsulError, Forbidden, Unreachable
 from discovery.consul_sd.watch import watch
 from discovery.settings import ConsulSettings
 
@@ -62,6 +63,13 @@ async def test_each_query_carries_the_index_of_the_answer_before(autojump_clock:
     await script.play()
     assert script.asked == [0, 5, 6, 6, 9]
     assert script.unbroken == [False, True, True, True]
+
+
+async def test_an_answer_with_the_index_that_was_asked_with_is_a_repeat(autojump_clock: MockClock) -> None:
+    repeats: list[bool] = []
+    script = Script(5, 6, 6, 9, on_reply=lambda reply: repeats.append(reply.is_repeat))
+    await script.play()
+    assert repeats == [False, False, True, False]
 
 
 async def test_an_index_that_goes_back_breaks_the_chain_and_starts_anew(autojump_clock: MockClock) -> None:

@@ -104,12 +104,12 @@ def test_every_combination_follows_the_precedence() -> None:
             assert not harsh.eligible, facts
         else:
             assert harsh.eligible, facts
-    assert seen == set(Standby) - {Standby.FAIL_OPEN}
+    assert seen == set(Standby) - {Standby.FAIL_OPEN, Standby.RESERVE}
 
 
-def test_every_reason_has_one_row_but_fail_open_which_the_table_cannot_tell() -> None:
+def test_every_reason_has_one_row_but_those_that_one_instance_alone_cannot_tell() -> None:
     rows = [standby for standby, _ in TABLE]
-    assert sorted(rows) == sorted(set(Standby) - {Standby.FAIL_OPEN})
+    assert sorted(rows) == sorted(set(Standby) - {Standby.FAIL_OPEN, Standby.RESERVE})
 
 
 def test_a_service_without_instances_resolves_to_nothing() -> None:

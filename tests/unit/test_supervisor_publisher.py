@@ -40,6 +40,7 @@ class Stage:
             BoardWriter(map_),
             lambda: self.woken.append(trio.current_time()),
             lambda targets: self.probed.append(dict(targets)),
+            lambda services: None,
             clock_ns=lambda: int(trio.current_time() * 1e9),
         )
         self.board = BoardReader(map_)
