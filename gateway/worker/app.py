@@ -80,7 +80,7 @@ class Worker:
             access=self._log,
             trusts=trust(()),
             report=self._report,
-            rng=random.SystemRandom(),  # a fifth of what random.Random costs for many bytes at a time
+            rng=random.SystemRandom(),  # nobody can guess the next id, and many at a time it costs no more
         )
         self._log.bind(ctx)
         self._view = View(board, first, decoder)
