@@ -216,7 +216,7 @@ class Wire(Timed):
             self._machine.on_lost(errno)
 
     def detach(self) -> None:
-        """Closed, and the batch is over: the number is not ours, and the machine not to be found by a collector only."""
+        """Closed, and the batch is over: the number is not ours, and only a collector would find the machine."""
         self.fd = -1
         self._machine = _NOBODY
 
