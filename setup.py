@@ -45,7 +45,9 @@ HOT = [
     "gateway/routing/normal.py",
     "gateway/worker/accept.py",
     "gateway/worker/access_log.py",
+    "gateway/worker/backlog.py",
     "gateway/worker/loop.py",
+    "gateway/worker/pipes.py",
     "gateway/worker/wire.py",
 ]
 

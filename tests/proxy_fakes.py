@@ -32,6 +32,9 @@ class FakeTransport:
         self.is_paused = False
         self.is_congested = False
         self.closed = ""  # "", "close", "linger", "abort" or "lost"
+        self._sink: FakeTransport | None = None  # where what is received goes past the machine...
+        self._relay_left = 0  # ...so much of it
+        self.relayed = 0  # bytes that did
         self._mark = 0  # of len(kept), as in the worker's wires
         self._inbox: list[bytes] = []
         self._has_eof = False
@@ -56,6 +59,11 @@ class FakeTransport:
         if len(self.kept) > HIGH_WATER:
             self.is_congested = True
         return not self.is_congested
+
+    def relay(self, to: Transport, size: int) -> None:
+        assert not self.closed, f"relayed after {self.closed}"
+        assert isinstance(to, FakeTransport)
+        self._sink, self._relay_left = to, size
 
     def has_moved(self) -> bool:
         before, self._mark = self._mark, len(self.kept)
@@ -146,13 +154,30 @@ class FakeTransport:
         if self.is_paused:
             return False
         if self._inbox:
-            self.machine.on_data(self._inbox.pop(0))
+            data = self._inbox.pop(0)
+            if self.world.relays and self._relay(data):
+                return True
+            self._relay_left -= len(data)
+            self.machine.on_data(data)
             return True
         if self._has_eof:
             self.machine.on_eof()
             assert not self.is_read(), "an end that is neither acted on nor put off is told for ever"
             return True
         return False
+
+    def _relay(self, data: bytes) -> bool:
+        """As much of it as may go past the machine; False: none of it."""
+        sink = self._sink
+        if self._relay_left <= 0 or sink is None or sink.closed or sink.kept:
+            return False
+        size = min(self._relay_left, len(data))
+        self._relay_left -= size
+        self.relayed += size
+        if data[size:]:
+            self._inbox.insert(0, data[size:])
+        self.machine.on_relayed(size, not sink.write(data[:size]))
+        return True
 
 
 class FakeUpstream(FakeTransport):

@@ -97,7 +97,10 @@ class World:
         *services: ServiceRecord,
         routes: Sequence[RouteRecord] = (ROUTE,),
         settings: WorkerSettings = SETTINGS,
+        relays: bool = False,
     ) -> None:
+        """relays: connections let bodies past the machines wherever those allow it."""
+        self.relays = relays
         self._encoder = Encoder()
         self._versions = 0
         self._parts: tuple[tuple[ServiceRecord, ...], tuple[RouteRecord, ...], WorkerSettings] = ((), (), SETTINGS)

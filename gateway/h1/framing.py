@@ -82,6 +82,11 @@ class LengthReader:
         self.remaining = 0
         return data
 
+    def skip(self, size: int) -> None:
+        """Count body bytes that went past: no more of them than remain."""
+        self.remaining -= size
+        self.done = not self.remaining
+
 
 class CloseReader:
     """A body that the end of the connection ends (RFC 9112 6.3, rule 8). The owner sets `done`."""

@@ -127,6 +127,11 @@ class Downstream(Timed):
             if len(self._buffer) > PIPELINE_BYTES:
                 self.transport.pause()
 
+    def on_relayed(self, size: int, is_congested: bool) -> None:
+        self._ctx.stats.bytes_in += size
+        assert self._exchange is not None
+        self._exchange.on_request_relayed(size, is_congested)
+
     def on_eof(self) -> None:
         """RFC 9112 9.6: a client may close its sending side and still wait for the response."""
         exchange = self._exchange

@@ -111,20 +111,33 @@ class Exchange:
         except GatewayError as error:
             self.fail(error.reason, error.detail)
             return
+        up = self.up if self._flowing else None
+        is_congested = False
+        if up is not None:
+            body.forget_if_long()
+            is_congested = bool(out) and not up.transport.write(out)
+        elif body.is_long:
+            self.down.transport.pause()
+        self._after_request_data(body, up, is_congested)
+
+    def on_request_relayed(self, size: int, is_congested: bool) -> None:
+        """The same, of bytes that the upstream connection has taken already."""
+        assert self._body is not None
+        self._body.skip(size)
+        self._after_request_data(self._body, self.up, is_congested)
+
+    def _after_request_data(self, body: RequestBody, up: Upstream | None, is_congested: bool) -> None:
         if body.is_done:
             self.request_done = True
             self.deadline = self.ctx.now + self.route.timeout  # counts from the end of the request
             self.down.on_body_end(body.rest)
-        if not self._flowing:
-            if body.is_long:
-                self.down.transport.pause()
+        if up is None:
             return
-        body.forget_if_long()
-        up = self.up
-        assert up is not None
-        if out and not up.transport.write(out):
+        if is_congested:
             up.is_congested = True
             self.down.transport.pause()
+        if body.relayable:
+            self.down.transport.relay(up.transport, body.relayable)
         patience.await_response(self, up)
 
     def on_client_gone(self) -> None:
@@ -193,6 +206,8 @@ class Exchange:
         else:
             up.is_congested = not up.transport.write(body.behind(self._head_bytes))
             body.forget_if_long()
+            if body.relayable:
+                self.down.transport.relay(up.transport, body.relayable)
             if not up.is_congested:
                 self.down.transport.resume()
         patience.await_response(self, up)
@@ -291,16 +306,16 @@ class Exchange:
         else:
             self.down.transport.write(out)
             is_congested = not self.down.transport.write(body)
-        self._go_on(done, is_congested)
+        self.go_on(done, is_congested)
 
     def on_response_body(self, body: bytes, done: bool, trailers: bytes) -> None:
         """More of the response body; `body` may be empty. When done, the upstream is released already."""
         self.bytes_out += len(body)
         if self._chunked_down:
             body = chunked_piece(body, trailers, is_last=done)
-        self._go_on(done, bool(body) and not self.down.transport.write(body))
+        self.go_on(done, bool(body) and not self.down.transport.write(body))
 
-    def _go_on(self, done: bool, is_congested: bool) -> None:
+    def go_on(self, done: bool, is_congested: bool) -> None:
         """After a part of the response was written."""
         instance = self.instance
         if is_congested:
@@ -335,7 +350,7 @@ class Exchange:
         if up is not None:
             up.close()
             self._close = True
-            self._go_on(True, False)
+            self.go_on(True, False)
 
     # --- ends -----------------------------------------------------------------------------------
 

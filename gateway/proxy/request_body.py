@@ -50,6 +50,19 @@ class RequestBody:
         """Is more kept than is kept for a repetition? It only is while no upstream connection takes it."""
         return self.kept_bytes > REPLAY_BYTES
 
+    @property
+    def relayable(self) -> int:
+        """Bytes still to come that are only to be counted: neither framed anew nor kept. 0 if they are not."""
+        reader = self._reader
+        return reader.remaining if isinstance(reader, LengthReader) and self._kept is None else 0
+
+    def skip(self, size: int) -> None:
+        """Count bytes that went past, of those that are `relayable`."""
+        reader = self._reader
+        assert isinstance(reader, LengthReader)
+        reader.skip(size)
+        self.received += size
+
     def feed(self, data: bytes) -> bytes:
         """Take bytes from the client; returns them framed for the upstream. Raises GatewayError."""
         reader = self._reader

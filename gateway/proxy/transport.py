@@ -15,6 +15,14 @@ class Transport(Protocol):
         """Send, or keep what cannot be sent now. False: congested, stop producing until `on_drained`."""
         ...
 
+    def relay(self, to: Transport, size: int) -> None:
+        """The next `size` bytes received may go to `to` without passing through here.
+
+        A hint: they are told of by `on_relayed` or delivered by `on_data`, in any mixture. Calling it
+        again replaces what is left of the last call.
+        """
+        ...
+
     def has_moved(self) -> bool:
         """Has the peer taken any of what is kept for it, since the last call or the last `write`?"""
         ...
@@ -45,6 +53,10 @@ class Machine(Protocol):
 
     def on_data(self, data: bytes) -> None: ...
 
+    def on_relayed(self, size: int, is_congested: bool) -> None:
+        """Received and written, where `relay` said; is_congested is of that side, as after a `write`."""
+        ...
+
     def on_eof(self) -> None:
         """The peer sends no more. Told again when reading resumes, until the connection is closed."""
         ...
@@ -60,6 +72,22 @@ class Machine(Protocol):
     def crash(self) -> None:
         """Handling an event raised: end what is under way, and the connection with it."""
         ...
+
+
+class Nobody:
+    """The machine of a connection that is closed for good."""
+
+    def on_data(self, data: bytes) -> None: ...
+
+    def on_relayed(self, size: int, is_congested: bool) -> None: ...
+
+    def on_eof(self) -> None: ...
+
+    def on_drained(self) -> None: ...
+
+    def on_lost(self, errno: int) -> None: ...
+
+    def crash(self) -> None: ...
 
 
 class Connecting(Machine, Protocol):

@@ -137,6 +137,17 @@ class Upstream(Timed):
         else:  # idle: nobody asked for anything
             self.close()
 
+    def on_relayed(self, size: int, is_congested: bool) -> None:
+        reader = self._reader
+        exchange = self.exchange
+        assert isinstance(reader, LengthReader)
+        assert exchange is not None
+        reader.skip(size)
+        if reader.done:
+            self._end_response(b"")
+        exchange.bytes_out += size
+        exchange.go_on(reader.done, is_congested)
+
     def on_eof(self) -> None:
         if self.state is _TUNNEL:
             assert self.exchange is not None
@@ -267,6 +278,8 @@ class Upstream(Timed):
             self._reader = reader
             self.state = _BODY
             exchange.on_response(head, body, False)
+            if isinstance(reader, LengthReader) and self.exchange is exchange:
+                self.transport.relay(exchange.down.transport, reader.remaining)
 
     def _on_body_data(self, data: bytes) -> None:
         reader = self._reader

@@ -28,6 +28,7 @@ import trio
 
 from gateway.proxy.context import Context
 from gateway.proxy.transport import Connecting, Transport
+from gateway.worker.pipes import Pipes
 from gateway.worker.wire import Wire
 
 TURN_SECONDS: Final = 0.02  # then trio's other tasks get a turn
@@ -49,6 +50,7 @@ class Loop:
 
     def __init__(self, ctx: Context, on_batch: Callable[[], None]) -> None:
         self.ctx = ctx
+        self.pipes = Pipes()
         self.failed: list[Wire] = []  # wires whose machine has to be told of a failed write
         self.is_stopping = False
         self._on_batch = on_batch  # before the events of each batch: is there a new snapshot?
@@ -133,6 +135,7 @@ class Loop:
         for wire in self.wires():
             wire.abort()
         self._close_discarded()
+        self.pipes.close()
         self._epoll.close()
 
     def _batch(self, events: list[tuple[int, int]]) -> None:

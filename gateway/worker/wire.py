@@ -13,25 +13,24 @@ import contextlib
 import os
 import socket
 import struct
-import sys
 from enum import Enum
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
 from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.deadlines import Timed
-from gateway.proxy.transport import Connecting, Machine
+from gateway.proxy.transport import Connecting, Machine, Nobody, Transport
+from gateway.worker.backlog import Backlog, acknowledged
+from gateway.worker.pipes import Pipe
 
 if TYPE_CHECKING:
     from gateway.worker.loop import Loop
 
-HIGH_WATER: Final = 262144  # bytes kept for a peer that does not read before its source is told to pause
-_SMALL: Final = 4096  # pieces kept are joined up to this size
 FIRST_RECV: Final = 16384
 LARGEST_RECV: Final = 262144
+RELAY_LEAST: Final = 65536  # bytes; for fewer, a pipe is no cheaper than a copy
 FLUSH_SECONDS: Final = 10.0  # a closing connection may go this long without taking any of what is left
 LINGER_SECONDS: Final = 2.0  # how long what the peer still sends is read, while it takes none of what it was sent
 LINGER_MOST: Final = 30.0
-_BYTES_ACKED: Final = 120  # offset of tcpi_bytes_acked in struct tcp_info, a 64-bit word
 _RESET: Final = struct.pack("ii", 1, 0)  # SO_LINGER on, 0 s: close sends RST
 
 
@@ -54,36 +53,14 @@ _OUT: Final = EPOLLOUT
 _GONE: Final = EPOLLHUP | EPOLLERR
 _receive: Final = os.read  # less work around the system call than a socket has in recv and send
 _send: Final = os.write
-
-
-def _taken(sock: socket.socket) -> int:
-    """Bytes that the peer has acknowledged. Asked for rarely: when it falls behind, and when it may be cut off."""
-    info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _BYTES_ACKED + 8)
-    return int.from_bytes(info[_BYTES_ACKED:], sys.byteorder)
-
-
-class _Nobody:
-    """The machine of a wire that is closed for good."""
-
-    def on_data(self, data: bytes) -> None: ...
-
-    def on_eof(self) -> None: ...
-
-    def on_drained(self) -> None: ...
-
-    def on_lost(self, errno: int) -> None: ...
-
-    def crash(self) -> None: ...
-
-
-_NOBODY: Final = _Nobody()
+_NOBODY: Final = Nobody()
 
 
 class Wire(Timed):
     """See the module."""
 
     __slots__ = (
-        "_congested",
+        "_backlog",
         "_connecting",
         "_is_registered",
         "_linger",
@@ -93,9 +70,9 @@ class Wire(Timed):
         "_mask",
         "_over_at",
         "_paused",
-        "_pending",
-        "_pending_bytes",
         "_recv_bytes",
+        "_relay_left",
+        "_sink",
         "_sock",
         "_state",
         "failed",
@@ -108,11 +85,11 @@ class Wire(Timed):
         self._sock = sock
         self.fd = sock.fileno()
         self._recv_bytes = FIRST_RECV
-        self._pending: list[memoryview] = []
-        self._pending_bytes = 0
+        self._backlog: Backlog | None = None
+        self._sink: Wire | None = None  # where received bytes go without passing through the machine...
+        self._relay_left = 0  # ...so many of them
         self._mark = 0  # what the peer had taken when it fell behind, or when `has_moved` was asked last
         self._over_at = 0.0  # when lingering ends at the latest
-        self._congested = False
         self._paused = False
         self._linger = False
         self._machine: Machine
@@ -143,25 +120,31 @@ class Wire(Timed):
     # --- Transport --------------------------------------------------------------------------------
 
     def write(self, data: bytes) -> bool:
-        if self._pending:
-            self._keep(memoryview(data))
-            return not self._congested
+        if self._backlog is not None:
+            return self._keep(self._backlog, memoryview(data))
         try:
             sent = _send(self.fd, data)
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            self._fail_later(error.errno or 0)
+            self._fail_later(error)
             return True
         self._loop.ctx.stats.bytes_out += sent
         if sent == len(data):
             return True
-        self._keep(memoryview(data)[sent:])
+        self._backlog = backlog = Backlog(self._loop.pipes)
         self._want(self._mask | _OUT)
-        return not self._congested
+        return self._keep(backlog, memoryview(data)[sent:])
+
+    def relay(self, to: Transport, size: int) -> None:
+        assert isinstance(to, Wire)
+        if size >= RELAY_LEAST:
+            self._sink = to
+            self._relay_left = size
+            self._recv_bytes = FIRST_RECV
 
     def has_moved(self) -> bool:
-        before, self._mark = self._mark, _taken(self._sock)
+        before, self._mark = self._mark, acknowledged(self._sock)
         return self._mark > before
 
     def pause(self) -> None:
@@ -178,9 +161,9 @@ class Wire(Timed):
         if self._state in (_CLOSED, _FLUSHING, _LINGERING):
             return
         self._linger = linger
-        if self._pending and not self.failed:
+        if self._backlog is not None:
             self._state = _FLUSHING
-            self._mark = _taken(self._sock)
+            self._mark = acknowledged(self._sock)
             self._loop.ctx.stats.closing += 1
             self._loop.ctx.deadlines.arm(self, self._loop.ctx.now + FLUSH_SECONDS)
             self._want(_OUT)
@@ -204,7 +187,7 @@ class Wire(Timed):
                 self._read()
             elif mask & _GONE:
                 self._on_hang_up()
-            if mask & _OUT and self._pending:
+            if mask & _OUT and self._backlog is not None:
                 self._flush()
         elif state is _CONNECTING:
             self._on_connect_event()
@@ -233,31 +216,74 @@ class Wire(Timed):
             self._machine.on_lost(errno)
 
     def detach(self) -> None:
-        """Closed, and the batch is over: the number is no longer ours.
-
-        Also lets go of the machine, so that neither needs the garbage collector.
-        """
+        """Closed, and the batch is over: the number is not ours, and only a collector would find the machine."""
         self.fd = -1
         self._machine = _NOBODY
 
     # --- inside ---------------------------------------------------------------------------------------
 
     def _read(self) -> None:
+        if self._sink is not None and self._splice(self._sink):
+            return
         size = self._recv_bytes
         try:
             data = _receive(self.fd, size)
         except BlockingIOError:
             return
         except OSError as error:
-            self._shut()
-            self._machine.on_lost(error.errno or 0)
+            self._lose(error)
             return
         if not data:
             self._machine.on_eof()
             return
         if len(data) == size and size < LARGEST_RECV:
             self._recv_bytes = size * 4
+        if self._sink is not None:
+            self._count_relayed(len(data))
         self._machine.on_data(data)
+
+    def _splice(self, sink: Wire) -> bool:
+        """Move what has come straight to the sink. False: it has to be read."""
+        if sink._state is not _OPEN or sink.failed or sink._backlog is not None:
+            return False
+        try:
+            pipe = self._loop.pipes.fill(self.fd, self._relay_left)
+        except OSError as error:
+            self._lose(error)
+            return True
+        if pipe is None:
+            return False
+        size = pipe.held
+        self._count_relayed(size)
+        self._machine.on_relayed(size, not sink._pour(pipe))
+        return True
+
+    def _count_relayed(self, size: int) -> None:
+        self._relay_left -= size
+        if self._relay_left <= 0:
+            self._sink = None
+
+    def _pour(self, pipe: Pipe) -> bool:
+        """Send what the pipe holds, or keep it: False. Only while nothing is kept."""
+        sent = 0
+        try:
+            sent = pipe.drain(self.fd)
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._fail_later(error)
+        self._loop.ctx.stats.bytes_out += sent
+        if not pipe.held or self.failed:
+            self._loop.pipes.give_back(pipe)
+            return True
+        self._backlog = Backlog(self._loop.pipes, pipe)
+        self._mark = acknowledged(self._sock)
+        self._want(self._mask | _OUT)
+        return False
+
+    def _lose(self, error: OSError) -> None:
+        self._shut()
+        self._machine.on_lost(error.errno or 0)
 
     def _on_hang_up(self) -> None:
         """Reset, or closed both ways. Reported whatever the mask, so a paused connection is taken out of epoll."""
@@ -282,33 +308,27 @@ class Wire(Timed):
         machine.on_connected()
 
     def _flush(self) -> None:
+        backlog = self._backlog
+        assert backlog is not None
         try:
-            sent = self._sock.sendmsg(self._pending[:64])
+            sent = backlog.send(self._sock)
         except BlockingIOError:
             return
         except OSError as error:
             if self._state is _FLUSHING:
                 self._shut()
             else:
-                self._fail_later(error.errno or 0)
+                self._fail_later(error)
             return
         self._loop.ctx.stats.bytes_out += sent
-        self._pending_bytes -= sent
-        while sent:
-            first = self._pending[0]
-            if sent < len(first):
-                self._pending[0] = first[sent:]
-                break
-            sent -= len(first)
-            del self._pending[0]
-        if self._pending:
+        if not backlog.is_empty:
             return
+        self._backlog = None
         if self._state is _FLUSHING:
             self._after_flush()
             return
         self._want(self._mask & ~_OUT)
-        if self._congested:
-            self._congested = False
+        if backlog.is_congested:
             self._machine.on_drained()
 
     def _after_flush(self) -> None:
@@ -319,7 +339,7 @@ class Wire(Timed):
             self._loop.ctx.stats.closing += 1
         self._state = _LINGERING
         now = self._loop.ctx.now
-        self._mark = _taken(self._sock)
+        self._mark = acknowledged(self._sock)
         self._over_at = now + LINGER_MOST
         self._loop.ctx.deadlines.arm(self, now + LINGER_SECONDS)
         try:
@@ -339,21 +359,15 @@ class Wire(Timed):
         if not data:
             self._shut()
 
-    def _keep(self, data: memoryview) -> None:
-        pending = self._pending
-        if pending and len(pending[-1]) + len(data) <= _SMALL:  # an object each would cost more than the bytes
-            pending[-1] = memoryview(b"".join((pending[-1], data)))
-        else:
-            pending.append(data)
-        self._pending_bytes += len(data)
-        if self._pending_bytes > HIGH_WATER and not self._congested:
-            self._congested = True
-            self._mark = _taken(self._sock)
+    def _keep(self, backlog: Backlog, data: memoryview) -> bool:
+        if backlog.add(data):
+            self._mark = acknowledged(self._sock)
+        return not backlog.is_congested
 
-    def _fail_later(self, errno: int) -> None:
+    def _fail_later(self, error: OSError) -> None:
         if not self.failed:
-            self.failed = errno or -1
-            self._pending.clear()
+            self.failed = error.errno or -1
+            self._drop_backlog()
             self._loop.failed.append(self)
 
     def _want(self, mask: int) -> None:
@@ -374,6 +388,12 @@ class Wire(Timed):
         if self._state in (_FLUSHING, _LINGERING):
             self._loop.ctx.stats.closing -= 1
         self._state = _CLOSED
-        self._pending.clear()
+        self._drop_backlog()
+        self._sink = None
         self._loop.ctx.deadlines.forget(self)
         self._loop.discard(self, self._sock)
+
+    def _drop_backlog(self) -> None:
+        if self._backlog is not None:
+            self._backlog.drop()
+            self._backlog = None

@@ -86,11 +86,11 @@ class AnyOrder(RuleBasedStateMachine):
     left in flight, open or armed.
     """
 
-    @initialize(limit=st.sampled_from([0, 2]), body_bytes=st.sampled_from([0, 60_000]))
-    def begin(self, limit: int, body_bytes: int) -> None:
+    @initialize(limit=st.sampled_from([0, 2]), body_bytes=st.sampled_from([0, 60_000]), relays=st.booleans())
+    def begin(self, limit: int, body_bytes: int, relays: bool) -> None:
         users = service(2, max_in_flight=limit, consecutive_failures=2, eject_time=2.0, keepalive_idle=3.0)
         limits = replace(SETTINGS, body_bytes=body_bytes, header_timeout=2.0, idle_timeout=4.0)
-        self.world = World(users, OTHER, routes=ROUTES, settings=limits)
+        self.world = World(users, OTHER, routes=ROUTES, settings=limits, relays=relays)
         self.users = users
 
     def _client(self, pick: int) -> FakeTransport:
