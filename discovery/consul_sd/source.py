@@ -210,7 +210,7 @@ class ConsulSource:
 
     def _wanted(self) -> frozenset[str]:
         prefixes = self._prefixes
-        tagged = {name for name, tags in self._catalog.items() if any(tag.startswith(prefixes) for tag in tags)}
+        tagged = {name for name, tags in self._catalog.items() if any(tag.lstrip().startswith(prefixes) for tag in tags)}
         # one whose routes are in force stays until it is seen without the tags, or its routes' time is over
         kept = {name for name, each in self._watches.items() if each.has_routes and name not in self._catalog}
         return self._services | tagged | kept | self._tagged_before

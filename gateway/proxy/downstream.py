@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import GatewayError, Reason
 from gateway.h1.proxy_protocol import read_proxy_header
 from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head, parse_similar_head
-from gateway.proxy import account, forward, reply
+from gateway.proxy import account, forward, gate, reply
 from gateway.proxy.deadlines import NEVER, Timed
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.transport import Transport
 from gateway.routing.compiled import CompiledRoute, MethodNotAllowed
+from gateway.shm.layout import NO_ROUTE_CELL
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
@@ -310,7 +312,14 @@ class Downstream(Timed):
         if head.path in _OWN_PATHS or head.target == b"*":
             self._answer_own(head, rest)
             return
-        route = ctx.table.match(head.fields.host, head.path, head.method)
+        table = ctx.table
+        matched = (
+            gate.match_with_port(head, ctx) if table.ports else table.match(head.fields.host, head.path, head.method)
+        )
+        if isinstance(matched, CompiledRoute) and matched.gate is not None:
+            route = gate.enter(matched, head, self, ctx)
+        else:
+            route = matched
         if isinstance(route, CompiledRoute):
             self.state = _EXCHANGE
             ctx.deadlines.arm(self, NEVER)
@@ -323,6 +332,8 @@ class Downstream(Timed):
                 exchange.start(rest)
         elif isinstance(route, MethodNotAllowed):
             self._answer(Reason.METHOD_NOT_ALLOWED, head, rest, allow=route.allow)
+        elif isinstance(route, OwnAnswer):
+            self._answer_for(route, head, rest)
         else:
             self._answer(Reason.NO_ROUTE, head, rest)
 
@@ -347,14 +358,30 @@ class Downstream(Timed):
             ctx.access.record_refusal(self, head, request_id, reason, "")
         self._after_answer(response, reason.status, rest, close=close)
 
+    def _answer_for(self, answer: OwnAnswer, head: RequestHead, rest: bytes) -> None:
+        """A redirect, or a refusal by the route's own rules."""
+        ctx = self._ctx
+        request_id, _ = forward.identify(head, ctx)
+        close = not self._may_go_on(head)
+        if answer.reason is None:
+            response = reply.redirect(answer.status, answer.location, ctx, request_id, close=close)
+        else:
+            head_only = head.method == b"HEAD"
+            response = reply.problem(answer.reason, ctx, request_id, head_only=head_only, close=close)
+        if ctx.access.enabled:
+            ctx.access.record_own(self, head, request_id, answer)
+        self._after_answer(response, answer.status, rest, close=close, cell=answer.route.cell)
+
     def _may_go_on(self, head: RequestHead) -> bool:
         """May the connection be kept after an answer that did not wait for the body?"""
         has_body = head.fields.chunked or head.fields.content_length > 0
         return head.keep_alive and head.minor == 1 and not has_body and not self._ctx.draining
 
-    def _after_answer(self, response: bytes, status: int, rest: bytes, *, close: bool) -> None:
+    def _after_answer(
+        self, response: bytes, status: int, rest: bytes, *, close: bool, cell: int = NO_ROUTE_CELL
+    ) -> None:
         is_congested = not self.transport.write(response)
-        account.refused(self._ctx, status)
+        account.refused(self._ctx, status, cell)
         if close:
             self._end()
             self.transport.close(linger=True)

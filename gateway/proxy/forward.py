@@ -51,7 +51,7 @@ def request_head(
         static = _static_fields(head, route, down, ctx)
         down.static_for, down.static_route, down.static_head = fields, route, static
     target = head.target
-    if route.strip_path:
+    if route.rewrites_path:
         target = route.upstream_path(head.path) + target[len(head.path) :]
     return b"%b %b HTTP/1.1\r\n%bX-Request-ID: %b\r\ntraceparent: %b\r\n\r\n" % (
         head.method,
@@ -65,11 +65,14 @@ def request_head(
 def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ctx: Context) -> bytes:
     """All that is the same for every request with these fields on this connection and route."""
     fields = head.fields
+    origin = provenance.fields(head, down)
     block = fields.forward
-    if route.header_names:
-        block = without(block, route.header_names)  # the route's value, not one that the client made up
-    parts = [block, provenance.fields(head, down)]
-    if not fields.host_field:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2)
+    if route.header_names:  # the route's value, not one that the client made up
+        block, origin = without(block, route.header_names), without(origin, route.header_names)
+    parts = [block, origin]
+    if route.host or route.host_is_instance:
+        parts = [b"Host: %b\r\n" % route.host if route.host else b"", without(block, {b"host"}), origin]
+    elif not fields.host_field:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2)
         parts.append(b"Host: \r\n")
     via = b", ".join(fields.owned.get(b"via", ()))
     parts.append(ctx.via_field if not via else b"Via: " + via + b", " + ctx.via_field[5:])
@@ -81,6 +84,12 @@ def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ct
     elif fields.te_trailers:
         parts.append(b"TE: trailers\r\nConnection: TE\r\n")
     return b"".join(parts)
+
+
+def with_host(head: bytes, host: bytes) -> bytes:
+    """A request head that has no Host yet, with this one."""
+    end = head.index(b"\r\n") + 2
+    return b"%bHost: %b\r\n%b" % (head[:end], host, head[end:])
 
 
 def is_upgrade(head: RequestHead) -> bool:

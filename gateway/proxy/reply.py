@@ -39,6 +39,19 @@ def problem(
     )
 
 
+def redirect(status: int, location: bytes, ctx: Context, request_id: bytes, *, close: bool) -> bytes:
+    """A whole redirect, without a body."""
+    return (b"HTTP/1.1 %d %b\r\nDate: %b\r\nLocation: %b\r\nContent-Length: 0\r\n%bX-Request-ID: %b\r\n%b\r\n") % (
+        status,
+        _PHRASES[status],
+        ctx.date,
+        location,
+        ctx.gateway_field,
+        request_id,
+        b"Connection: close\r\n" if close else b"",
+    )
+
+
 def own(
     status: int, answer: dict[str, object], ctx: Context, request_id: bytes, *, head_only: bool, close: bool
 ) -> bytes:
