@@ -312,14 +312,10 @@ class Downstream(Timed):
         if head.path in _OWN_PATHS or head.target == b"*":
             self._answer_own(head, rest)
             return
-        table = ctx.table
-        matched = (
-            gate.match_with_port(head, ctx) if table.ports else table.match(head.fields.host, head.path, head.method)
-        )
-        if isinstance(matched, CompiledRoute) and matched.gate is not None:
-            route = gate.enter(matched, head, self, ctx)
-        else:
-            route = matched
+        host = head.fields.host
+        found = gate.match_with_port(head, ctx) if ctx.table.ports else ctx.table.match(host, head.path, head.method)
+        has_gate = isinstance(found, CompiledRoute) and found.gate is not None
+        route = gate.enter(found, head, self, ctx) if has_gate else found
         if isinstance(route, CompiledRoute):
             self.state = _EXCHANGE
             ctx.deadlines.arm(self, NEVER)
@@ -363,13 +359,9 @@ class Downstream(Timed):
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
         close = not self._may_go_on(head)
-        if answer.reason is None:
-            response = reply.redirect(answer.status, answer.location, ctx, request_id, close=close)
-        else:
-            head_only = head.method == b"HEAD"
-            response = reply.problem(answer.reason, ctx, request_id, head_only=head_only, close=close)
         if ctx.access.enabled:
             ctx.access.record_own(self, head, request_id, answer)
+        response = answer.response(head, ctx, request_id, close=close)
         self._after_answer(response, answer.status, rest, close=close, cell=answer.route.cell)
 
     def _may_go_on(self, head: RequestHead) -> bool:

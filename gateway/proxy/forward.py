@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.h1.fields import without
@@ -33,11 +34,16 @@ def identify(head: RequestHead, ctx: Context) -> tuple[bytes, bytes]:
         return trace, b"00-%b-%b-01" % (trace, span)
     given = owned.get(b"x-request-id", ())
     request_id = given[0] if len(given) == 1 and SANE_REQUEST_ID.fullmatch(given[0]) else trace
-    parents = owned.get(b"traceparent", ())
-    parent = TRACEPARENT.match(parents[0]) if len(parents) == 1 else None
+    parent = _parent(owned)
     if parent is None:
         return request_id, b"00-%b-%b-01" % (trace, span)
     return request_id, b"00-%b-%b-%b" % (parent[1], span, parent[3])
+
+
+def _parent(owned: dict[bytes, list[bytes]]) -> re.Match[bytes] | None:
+    """The client's traceparent, if it has a valid one."""
+    parents = owned.get(b"traceparent", ())
+    return TRACEPARENT.match(parents[0]) if len(parents) == 1 else None
 
 
 def request_head(
@@ -76,6 +82,9 @@ def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ct
         parts.append(b"Host: \r\n")
     via = b", ".join(fields.owned.get(b"via", ()))
     parts.append(ctx.via_field if not via else b"Via: " + via + b", " + ctx.via_field[5:])
+    # W3C Trace Context 3.3: the vendors' state belongs to the trace that it came with, not to one begun here.
+    if b"tracestate" in fields.owned and _parent(fields.owned) is not None:
+        parts.append(b"tracestate: %b\r\n" % b", ".join(fields.owned[b"tracestate"]))
     parts.append(route.header_block)
     if fields.chunked:
         parts.append(_CHUNKED)
@@ -90,6 +99,12 @@ def with_host(head: bytes, host: bytes) -> bytes:
     """A request head that has no Host yet, with this one."""
     end = head.index(b"\r\n") + 2
     return b"%bHost: %b\r\n%b" % (head[:end], host, head[end:])
+
+
+def asked_for(head: RequestHead, protocols: bytes) -> bool:
+    """Are these protocols of a 101, all of them, among those that the request offers? (RFC 9110 7.8)"""
+    offered = head.fields.upgrade.lower().split(b", ")
+    return all(each.strip(b" \t").lower() in offered for each in protocols.split(b","))
 
 
 def is_upgrade(head: RequestHead) -> bool:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from gateway.errors import Reason
-from gateway.proxy import provenance
-from gateway.routing.compiled import CompiledRoute, MethodNotAllowed, RefusedRoute
+from gateway.proxy import provenance, reply
+from gateway.routing.compiled import CompiledRoute, Matched
 
 if TYPE_CHECKING:
     from gateway.h1.request import RequestHead
     from gateway.proxy.context import Context
     from gateway.proxy.downstream import Downstream
-
-Matched: TypeAlias = CompiledRoute | MethodNotAllowed | RefusedRoute | None
 
 
 class OwnAnswer:
@@ -30,6 +28,12 @@ class OwnAnswer:
         self.location = location
         self.detail = detail
 
+    def response(self, head: RequestHead, ctx: Context, request_id: bytes, *, close: bool) -> bytes:
+        """As it goes on the wire."""
+        if self.reason is None:
+            return reply.redirect(self.status, self.location, ctx, request_id, close=close)
+        return reply.problem(self.reason, ctx, request_id, head_only=head.method == b"HEAD", close=close)
+
 
 def match_with_port(head: RequestHead, ctx: Context) -> Matched:
     """The route, where the table has hosts with a port."""
@@ -40,7 +44,7 @@ def match_with_port(head: RequestHead, ctx: Context) -> Matched:
     )
 
 
-def enter(matched: CompiledRoute, head: RequestHead, down: Downstream, ctx: Context) -> Matched | OwnAnswer:
+def enter(matched: Matched, head: RequestHead, down: Downstream, ctx: Context) -> Matched | OwnAnswer:
     """The route to follow, or what to answer instead."""
     found: Matched | OwnAnswer = matched
     while isinstance(found, CompiledRoute) and found.gate is not None:

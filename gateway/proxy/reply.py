@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
 RETRY_AFTER_SECONDS = 1
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"  # instead of CONNECT, which no route takes
 
 
 def problem(
@@ -32,8 +33,8 @@ def problem(
     extra = b""
     if reason.status == 503:
         extra = b"Retry-After: %d\r\n" % RETRY_AFTER_SECONDS
-    elif allow:
-        extra = b"Allow: %b\r\n" % allow
+    elif reason is Reason.METHOD_NOT_ALLOWED:
+        extra = b"Allow: %b\r\n" % (allow or _METHODS)
     return _response(
         reason.status, b"application/problem+json", body, ctx, request_id, extra, head_only=head_only, close=close
     )

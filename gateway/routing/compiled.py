@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from gateway.routing.normal import is_plain, normal_path, normal_pattern
 from gateway.snapshot.model import RouteRecord
@@ -185,6 +185,9 @@ class RefusedRoute:
 
     def __repr__(self) -> str:
         return f"<RefusedRoute {self.route.label}>"
+
+
+Matched: TypeAlias = CompiledRoute | MethodNotAllowed | RefusedRoute | None
 
 
 class Leaf:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.routing.compiled import CompiledRoute, Leaf, MethodNotAllowed, RefusedRoute
+from gateway.routing.compiled import CompiledRoute, Leaf, Matched, MethodNotAllowed
 from gateway.routing.match import HostTable, RouteTable
 from gateway.routing.normal import normal_path
 from gateway.snapshot.model import RouteRecord
@@ -65,7 +65,7 @@ def _routes(
     table: HostTable,
     leaf: Leaf,
     winner: Leaf,
-    answer: CompiledRoute | MethodNotAllowed | RefusedRoute | None,
+    answer: Matched,
     method: str,
 ) -> Iterator[Considered]:
     for route in leaf.routes:

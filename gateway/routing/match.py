@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.routing.compiled import CompiledRoute, Leaf, MethodNotAllowed, PatternKind, RefusedRoute
+from gateway.routing.compiled import CompiledRoute, Leaf, Matched, PatternKind
 from gateway.routing.normal import normal_path
 from gateway.routing.text_prefixes import TextPrefixes
 
@@ -189,7 +189,7 @@ class RouteTable:
         self._no_host = no_host
         self._longest_suffix = max(map(len, wildcards), default=0)
 
-    def match(self, host: bytes, path: bytes, method: bytes) -> CompiledRoute | MethodNotAllowed | RefusedRoute | None:
+    def match(self, host: bytes, path: bytes, method: bytes) -> Matched:
         """The route that takes a request.
 
         `host` is lower-cased and without port (b"" if unknown); `path` is raw and without query;
@@ -224,16 +224,12 @@ class RouteTable:
                 at = host.find(b".", at + 1)
         return self._no_host
 
-    def match_port(
-        self, host: bytes, host_field: bytes, path: bytes, method: bytes
-    ) -> CompiledRoute | MethodNotAllowed | RefusedRoute | None:
+    def match_port(self, host: bytes, host_field: bytes, path: bytes, method: bytes) -> Matched:
         """The route among those for a host with a port; `host_field` is the Host as the client wrote it."""
         table = self.ports.get(_with_port(host, host_field))
         return None if table is None else _ask(table, normal_path(path), method)
 
-    def match_after(
-        self, route: CompiledRoute, host: bytes, host_field: bytes, path: bytes, method: bytes
-    ) -> CompiledRoute | MethodNotAllowed | RefusedRoute | None:
+    def match_after(self, route: CompiledRoute, host: bytes, host_field: bytes, path: bytes, method: bytes) -> Matched:
         """The route for a request that `route` has passed on: that of a less specific host."""
         path = normal_path(path)
         is_after = False
@@ -252,7 +248,7 @@ class RouteTable:
         return self.hosts(host) if table is None else (table, *self.hosts(host))
 
 
-def _ask(table: HostTable, path: bytes, method: bytes) -> CompiledRoute | MethodNotAllowed | RefusedRoute | None:
+def _ask(table: HostTable, path: bytes, method: bytes) -> Matched:
     leaf = table.exact.get(path) or table.find(path)
     return None if leaf is None else leaf.by_method.get(method, leaf.otherwise)
 

@@ -56,21 +56,8 @@ _SETTINGS_TYPES: Final = (
     _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _REAL, _FLAG,
 )  # fmt: skip
 _ROUTE_TYPES: Final = (
-    _WHOLE,
-    _TEXT,
-    _TEXT,
-    _LIST,
-    _TEXT,
-    _FLAG,
-    _REAL,
-    _REAL,
-    _REAL,
-    _WHOLE,
-    _LIST,
-    _LIST,
-    _LIST,
-    _FLAG,
-)
+    _WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST, _LIST, _LIST, _FLAG,
+)  # fmt: skip
 _HANDLING_TYPES: Final = (_TEXT, _TEXT, _TEXT, _WHOLE, _TEXT, _LIST, _LIST)
 _SHARE_TYPES: Final = (_REAL, _LIST)
 _SERVICE_TYPES: Final = (_TEXT, _TEXT, _REAL, _WHOLE, _REAL, _WHOLE, _REAL, _WHOLE, _LIST, _LIST)
@@ -295,7 +282,8 @@ def _read_routes(block: bytes) -> tuple[RouteRecord, ...]:
     for row in rows:
         _check("a route", row, _ROUTE_TYPES)
         (
-            cell, path, host, methods, service, strip, timeout, per_try, idle, retries, headers, handling, share, refused
+            cell, path, host, methods, service, strip, timeout, per_try, idle, retries, headers,
+            handling, share, refused,
         ) = row  # fmt: skip
         if not 0 <= cell < ROUTE_CELLS:
             raise CodecError(f"a route cannot have cell {cell}")
@@ -303,8 +291,8 @@ def _read_routes(block: bytes) -> tuple[RouteRecord, ...]:
             _check("a route's header", header, (_TEXT, _TEXT))
         if handling:
             _check("a route's handling", handling, _HANDLING_TYPES)
-            *texts, allow, deny = handling
-            handling = Handling(*texts, allow=_texts("allow", allow), deny=_texts("deny", deny))
+            cut, put, to, code, location, allow, deny = handling
+            handling = Handling(cut, put, to, code, location, _texts("allow", allow), _texts("deny", deny))
         if share:
             _check("a route's share", share, _SHARE_TYPES)
             if not 0.0 <= share[0] < math.inf:
@@ -336,18 +324,8 @@ def _read_service(name: str, version: int, block: bytes) -> ServiceRecord:
     start = _JSON_LENGTH.size + length
     values = json.loads(block[_JSON_LENGTH.size : start])
     _check("a service", values, _SERVICE_TYPES)
-    (
-        balance,
-        hash_on,
-        connect_timeout,
-        max_in_flight,
-        keepalive_idle,
-        failures,
-        eject_time,
-        max_ejected,
-        listed,
-        named,
-    ) = values
+    *settings, listed, named = values
+    balance, hash_on, connect_timeout, max_in_flight, keepalive_idle, failures, eject_time, max_ejected = settings
     hosts = _texts("hosts", listed)
     names = _texts("names", named) if named else ("",) * len(hosts)
     if len(block) - start != len(hosts) * _INSTANCE.size:
