@@ -58,9 +58,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningGat
         web, css = stack.enter_context(start_backend("web")), stack.enter_context(start_backend("css"))
         consul.register("web", web.port, tags=[*MAIN, *REFUSED, PROBES])
         consul.register("css", css.port, tags=["urlprefix-/css/main", PROBES])
+        consul.register("by-name", web.port, address="localhost", tags=["urlprefix-/by-name host=dst", PROBES])
         folder: Path = tmp_path_factory.mktemp("fabio")
         gateway = stack.enter_context(start_gateway(folder, CONFIG, arguments=["--consul", consul.address]))
-        gateway.wait_until(lambda: gateway.get("/").status == gateway.get("/css/main").status == 200)
+        targets = ("/", "/css/main", "/by-name")
+        gateway.wait_until(lambda: [gateway.get(target).status for target in targets] == [200] * 3)
         yield gateway, web
 
 
@@ -115,6 +117,7 @@ def test_strip_and_prepend(world: tuple[RunningGateway, Backend], target: str, w
 def test_host_dst_and_host_name(world: tuple[RunningGateway, Backend]) -> None:
     gateway, web = world
     assert sent_on(gateway, "/dst", "a.org")["headers"]["host"] == web.address
+    assert sent_on(gateway, "/by-name", "a.org")["headers"]["host"] == f"localhost:{web.port}"
     assert sent_on(gateway, "/named", "a.org")["headers"]["host"] == "inner.example"
     assert sent_on(gateway, "/named", "a.org")["headers"]["x-forwarded-host"] == "a.org"
     assert sent_on(gateway, "/else", "a.org")["headers"]["host"] == "a.org"
