@@ -337,17 +337,14 @@ class Downstream(Timed):
         """/health, /ready and `OPTIONS *` (RFC 9110 9.3.7)."""
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
-        status, answer = 200, {"status": "ok"}
-        if head.path == b"/ready" and (ctx.draining or not ctx.settings.ready):
-            status, answer = 503, {"status": "draining" if ctx.draining else "not ready"}
-        close = not self._may_go_on(head)
-        response = reply.own(status, dict(answer), ctx, request_id, head_only=head.method == b"HEAD", close=close)
+        close = reply.must_close(head, ctx)
+        status, response = reply.own(head, ctx, request_id, close=close)
         self._after_answer(response, status, rest, close=close)
 
     def _answer(self, reason: Reason, head: RequestHead, rest: bytes, allow: bytes = b"") -> None:
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
-        close = not self._may_go_on(head)
+        close = reply.must_close(head, ctx)
         head_only = head.method == b"HEAD"
         response = reply.problem(reason, ctx, request_id, head_only=head_only, close=close, allow=allow)
         if ctx.access.enabled:
@@ -358,16 +355,11 @@ class Downstream(Timed):
         """A redirect, or a refusal by the route's own rules."""
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
-        close = not self._may_go_on(head)
+        close = reply.must_close(head, ctx)
         if ctx.access.enabled:
             ctx.access.record_own(self, head, request_id, answer)
         response = answer.response(head, ctx, request_id, close=close)
         self._after_answer(response, answer.status, rest, close=close, cell=answer.route.cell)
-
-    def _may_go_on(self, head: RequestHead) -> bool:
-        """May the connection be kept after an answer that did not wait for the body?"""
-        has_body = head.fields.chunked or head.fields.content_length > 0
-        return head.keep_alive and head.minor == 1 and not has_body and not self._ctx.draining
 
     def _after_answer(
         self, response: bytes, status: int, rest: bytes, *, close: bool, cell: int = NO_ROUTE_CELL
