@@ -251,9 +251,7 @@ class FakeAccessLog:
             )
         )
 
-    def record_refusal(
-        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
-    ) -> None:
+    def record_refusal(self, down: Downstream, request_id: bytes, reason: Reason, detail: str) -> None:
         self.lines.append(Line(reason.status, reason, detail=detail))
 
     def record_own(self, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:

@@ -21,7 +21,7 @@ from gateway.proxy.deadlines import NEVER, Timed
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.transport import Transport
-from gateway.routing.compiled import CompiledRoute, MethodNotAllowed
+from gateway.routing.compiled import CompiledRoute
 from gateway.shm.layout import NO_ROUTE_CELL
 
 if TYPE_CHECKING:
@@ -326,12 +326,8 @@ class Downstream(Timed):
             else:
                 self.transport.resume()  # paused if much was sent ahead; the body is wanted now
                 exchange.start(rest)
-        elif isinstance(route, MethodNotAllowed):
-            self._answer(Reason.METHOD_NOT_ALLOWED, head, rest, allow=route.allow)
-        elif isinstance(route, OwnAnswer):
-            self._answer_for(route, head, rest)
         else:
-            self._answer(Reason.NO_ROUTE, head, rest)
+            self._answer(route if isinstance(route, OwnAnswer) else gate.unmatched(route), head, rest)
 
     def _answer_own(self, head: RequestHead, rest: bytes) -> None:
         """/health, /ready and `OPTIONS *` (RFC 9110 9.3.7)."""
@@ -341,25 +337,15 @@ class Downstream(Timed):
         status, response = reply.own(head, ctx, request_id, close=close)
         self._after_answer(response, status, rest, close=close)
 
-    def _answer(self, reason: Reason, head: RequestHead, rest: bytes, allow: bytes = b"") -> None:
-        ctx = self._ctx
-        request_id, _ = forward.identify(head, ctx)
-        close = reply.must_close(head, ctx)
-        head_only = head.method == b"HEAD"
-        response = reply.problem(reason, ctx, request_id, head_only=head_only, close=close, allow=allow)
-        if ctx.access.enabled:
-            ctx.access.record_refusal(self, head, request_id, reason, "")
-        self._after_answer(response, reason.status, rest, close=close)
-
-    def _answer_for(self, answer: OwnAnswer, head: RequestHead, rest: bytes) -> None:
-        """A redirect, or a refusal by the route's own rules."""
+    def _answer(self, answer: OwnAnswer, head: RequestHead, rest: bytes) -> None:
+        """Not to be forwarded: 404, 405, a redirect, or a refusal by the route's own rules."""
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
         close = reply.must_close(head, ctx)
         if ctx.access.enabled:
             ctx.access.record_own(self, head, request_id, answer)
         response = answer.response(head, ctx, request_id, close=close)
-        self._after_answer(response, answer.status, rest, close=close, cell=answer.route.cell)
+        self._after_answer(response, answer.status, rest, close=close, cell=answer.cell)
 
     def _after_answer(
         self, response: bytes, status: int, rest: bytes, *, close: bool, cell: int = NO_ROUTE_CELL
@@ -382,7 +368,7 @@ class Downstream(Timed):
         request_id = ctx.ids.next()[:32]
         self.transport.write(reply.problem(error.reason, ctx, request_id, head_only=False, close=True))
         if ctx.access.enabled:
-            ctx.access.record_refusal(self, None, request_id, error.reason, error.detail)
+            ctx.access.record_refusal(self, request_id, error.reason, error.detail)
         account.refused(ctx, error.reason.status)
         self._end()
         self.transport.close(linger=True)
@@ -391,7 +377,7 @@ class Downstream(Timed):
         """Close without a word: whoever is there has not begun to speak HTTP."""
         ctx = self._ctx
         if ctx.access.enabled:
-            ctx.access.record_refusal(self, None, ctx.ids.next()[:32], error.reason, error.detail)
+            ctx.access.record_refusal(self, ctx.ids.next()[:32], error.reason, error.detail)
         account.refused(ctx, error.reason.status)
         self._end()
         self.transport.close()

@@ -112,25 +112,23 @@ class AccessLog:
             )
         )
 
-    def record_refusal(
-        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
-    ) -> None:
-        """The line of a request that ended before it had a route."""
-        method, host, target = (b"", b"", b"") if head is None else (head.method, head.fields.host_field, head.target)
+    def record_refusal(self, down: Downstream, request_id: bytes, reason: Reason, detail: str) -> None:
+        """The line of a request that could not be understood."""
         self._lines.append(
             self._line(
-                request_id, down.peer if head is None else self._client(head, down), down.peer, method, host, target,
-                reason.status, reason, 0, 0, 0.0, -1.0, 0, None, "", b'"route":""', detail,
+                request_id, down.peer, down.peer, b"", b"", b"", reason.status, reason, 0, 0, 0.0, -1.0, 0,
+                None, "", b'"route":""', detail,
             )
         )  # fmt: skip
 
     def record_own(self, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:
-        """The line of a request that the gateway answered by its route's rules."""
+        """The line of a request that found no route, or that the gateway answered by its route's rules."""
         route = answer.route
+        service, logged = ("", b'"route":""') if route is None else (route.service, route.logged)
         self._lines.append(
             self._line(
                 request_id, self._client(head, down), down.peer, head.method, head.fields.host_field, head.target,
-                answer.status, answer.reason, 0, 0, 0.0, -1.0, 0, None, route.service, route.logged, answer.detail,
+                answer.status, answer.reason, 0, 0, 0.0, -1.0, 0, None, service, logged, answer.detail,
             )
         )  # fmt: skip
 
