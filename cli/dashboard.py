@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.admin.status import (
         InstanceStatus,
         ProblemStatus,
+        RouteStatus,
         RouteTables,
         ServiceStatus,
         ServiceTables,
@@ -68,7 +69,7 @@ class Dashboard:
             [
                 Text(route["host"] + route["path"], "bold"),
                 Text(",".join(route["methods"]) or "all", "" if route["methods"] else "dim"),
-                Text(route["service"] + (" (strips its path)" if route["strip_path"] else "")),
+                Text(route["service"] + _remark(route)),
                 Text(f"{route['requests_total']:,}"),
                 Text(f"{route['timeout']:g} s"),
                 Text(str(route["retry_count"])),
@@ -333,6 +334,14 @@ class Dashboard:
 
     def _failures(self, instance: InstanceStatus) -> Text:
         return Text(f"{instance['failures_total']:,}", "red" if instance["failures_total"] else "dim")
+
+
+def _remark(route: RouteStatus) -> str:
+    """What a route does besides."""
+    options = [route["options"]] if route["options"] else []
+    if route["strip_path"]:
+        options.append("strips its path")
+    return f" ({', '.join(options)})" if options else ""
 
 
 def _gateway_now(status: Status) -> str:

@@ -64,6 +64,11 @@ class Instance:
     def address(self) -> str:
         return join_address(self.host, self.port)
 
+    @property
+    def authority(self) -> str:
+        """host:port as registered: the name, where there is one."""
+        return join_address(self.name or self.host, self.port)
+
 
 @dataclass(frozen=True, slots=True)
 class StaticTarget:
@@ -100,10 +105,38 @@ class ServiceSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Handling:
+    """What a route does with a request besides sending it on as it came."""
+
+    strip: str = ""  # removed from the beginning of the path, as text; a path that begins otherwise keeps it
+    prepend: str = ""  # put before what is left of the path
+    host: str = ""  # the Host that is sent on: "" the client's own, "dst" the instance's as it is registered
+    redirect: int = 0  # 0, or the status of the answer that sends the client to `location`
+    location: str = ""  # of a redirect; $path and $host in it stand for the request's
+    allow: tuple[str, ...] = ()  # CIDRs of clients; not empty: all others are denied
+    deny: tuple[str, ...] = ()  # CIDRs of clients that are denied
+
+
+PLAIN = Handling()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A part in a split: routes of one host and path that are all in force and share its requests.
+
+    Every eligible instance counts: those with a fraction get that much of the traffic each, the others an
+    equal part of what is left (see `gateway.routing.split`).
+    """
+
+    fraction: float = 0.0  # of the requests, per instance; 0: an equal part of what the fractions leave
+    instances: tuple[str, ...] = ()  # only these of the service, host:port as registered; empty: all of them
+
+
+@dataclass(frozen=True, slots=True)
 class RouteSpec:
     """A route as declared. `service` always names a ServiceSpec (target_url routes get one of their own)."""
 
-    path: str  # "/exact", "/prefix/*", "/users/{id}/posts"
+    path: str  # "/exact", "/prefix/*", "/users/{id}/posts", "/text**" (whatever begins with /text)
     service: str
     origin: Origin
     host: str = ""  # "", "api.example.com" or "*.example.com"; lower case
@@ -114,6 +147,10 @@ class RouteSpec:
     stream_idle_timeout: float = 60.0
     retry_count: int = 3
     headers: tuple[tuple[str, str], ...] = ()  # added to the forwarded request
+    options: str = ""  # as the tag writes them, for people; of two parts of one service in a split it tells which
+    handling: Handling = PLAIN
+    share: Share | None = None  # None: nobody else may have the same requests
+    is_refused: bool = False  # it cannot be honoured: its requests get 404, and no less specific route has them
 
 
 @dataclass(frozen=True, slots=True)

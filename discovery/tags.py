@@ -6,9 +6,11 @@
 - Every `path` of an instance is combined with every `host` and all else that the same instance says.
 - All instances contribute. The same route of several is one; where they differ, the first by id wins.
 - A tag that is not understood costs its own instance's routes, and is a Problem that names it. If it may
-  have been meant to close something (an unknown key, methods, an option of Fabio's), then the same route
-  of other instances is refused too, as their traffic would reach this instance all the same.
+  have been meant to close something (an unknown key, methods), then the same route of other instances is
+  refused too, as their traffic would reach this instance all the same.
 - A bad option of the service is a Problem and left out: it opens nothing.
+- A tag of Fabio's makes its own instance a target of its route, and no other instance: `fabio_tags`.
+- A refused route stays in the table as such, so that no less specific route gets its requests.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from dataclasses import dataclass, field, replace
 from typing import Final, TypeAlias
 
 from discovery import grammar
+from discovery.fabio_tags import FabioTags
 from discovery.grammar import seconds, whole, word
 from discovery.model import Origin, OriginKind, Problem, RouteSpec
-from discovery.urlprefix import Refused, read_urlprefix
 
 Key: TypeAlias = tuple[str, str]  # host, path
 
@@ -61,6 +63,7 @@ class InstanceTags:
 
     instance: str  # its service id
     tags: tuple[str, ...]
+    authority: str = ""  # host:port as registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +109,10 @@ class _Contribution:
 def read_tags(service: str, instances: Iterable[InstanceTags], prefixes: Sequence[str]) -> TagReading:
     """What all instances' tags with one of the prefixes ask for; never raises for what a tag says."""
     ordered = sorted(instances, key=lambda each: (each.instance, each.tags))
-    contributions = [_read_instance(service, each, prefixes) for each in ordered]
-    problems = [problem for each in contributions for problem in each.problems]
-    closed: dict[Key, str] = {}
+    fabio = FabioTags(service, [each.authority for each in ordered])
+    contributions = [_read_instance(service, each, prefixes, fabio) for each in ordered]
+    problems = [*fabio.problems, *(problem for each in contributions for problem in each.problems)]
+    closed: dict[Key, str] = dict(fabio.closed)
     for each in contributions:
         for key, tag in each.closed.items():
             closed.setdefault(key, f"instance {each.instance}, tag {tag}")
@@ -116,15 +120,20 @@ def read_tags(service: str, instances: Iterable[InstanceTags], prefixes: Sequenc
     for each in contributions:
         for route in each.routes:
             _add_route(route, routes, closed, problems)
+    refused = [
+        RouteSpec(path, service, each.origin(tag), host=host, is_refused=True)
+        for each in contributions
+        for (host, path), tag in each.closed.items()
+    ]
     options = _merge_options(contributions, problems)
-    return TagReading(tuple(routes.values()), options, tuple(dict.fromkeys(problems)))
+    return TagReading((*routes.values(), *fabio.routes(), *refused), options, tuple(dict.fromkeys(problems)))
 
 
 def _add_route(route: RouteSpec, routes: dict[Key, RouteSpec], closed: dict[Key, str], problems: list[Problem]) -> None:
     key = (route.host, route.path)
     first = routes.get(key)
     if key in closed:
-        problems.append(Problem(route.origin, f"route {_name(key)} is refused, as {closed[key]} cannot be honoured"))
+        problems.append(Problem(route.origin, f"route {_name(key)} is refused, as {closed[key]} was to close it"))
     elif first is None:
         routes[key] = route
     elif replace(route, origin=first.origin) != first:
@@ -145,33 +154,19 @@ def _merge_options(contributions: list[_Contribution], problems: list[Problem]) 
     return tuple((key, merged[key][0]) for key in sorted(merged))
 
 
-def _read_instance(service: str, tagged: InstanceTags, prefixes: Sequence[str]) -> _Contribution:
+def _read_instance(service: str, tagged: InstanceTags, prefixes: Sequence[str], fabio: FabioTags) -> _Contribution:
     it = _Contribution(service, tagged.instance)
-    for tag in dict.fromkeys(tagged.tags):
+    for tag in dict.fromkeys(each.strip() for each in tagged.tags):
         prefix = max((each for each in prefixes if tag.startswith(each)), key=len, default=None)
         if prefix is None:
             continue
         text = tag[len(prefix) :]
         if prefix.endswith("-"):
-            _read_fabio(it, tag, text)
+            fabio.read(tagged.instance, tagged.authority, tag, text)
         else:
             _read_own(it, tag, text)
     _make_routes(it)
     return it
-
-
-def _read_fabio(it: _Contribution, tag: str, text: str) -> None:
-    if not text.strip():
-        it.report(tag, "has no path, as in urlprefix-/path")
-        return
-    try:
-        read = read_urlprefix(text)
-    except Refused as error:
-        it.report(tag, f"{error}; its route is refused")
-        if error.closes is not None:
-            it.closed[error.closes] = tag
-        return
-    it.routes.append(RouteSpec(read.path, it.service, it.origin(tag), host=read.host, strip_path=read.strip_path))
 
 
 def _read_own(it: _Contribution, tag: str, text: str) -> None:

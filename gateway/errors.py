@@ -35,6 +35,7 @@ class Reason(Enum):
     BAD_HOST = ("bad_host", 400, Side.DOWN, Retry.NO, "The Host header field is missing, repeated or malformed.")
     AMBIGUOUS_LENGTH = ("ambiguous_length", 400, Side.DOWN, Retry.NO, "The length of the request body is ambiguous.")
     NO_ROUTE = ("no_route", 404, Side.DOWN, Retry.NO, "No route matches this request.")
+    ACCESS_DENIED = ("access_denied", 403, Side.DOWN, Retry.NO, "This client is not allowed here.")
     METHOD_NOT_ALLOWED = ("method_not_allowed", 405, Side.DOWN, Retry.NO, "This route does not allow the method.")
     HEADER_TIMEOUT = ("header_timeout", 408, Side.DOWN, Retry.NO, "The request head did not arrive in time.")
     BODY_TIMEOUT = ("body_timeout", 408, Side.DOWN, Retry.NO, "The request body did not arrive in time.")

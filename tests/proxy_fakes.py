@@ -13,6 +13,7 @@ from gateway.errors import Reason
 from gateway.h1.request import RequestHead
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.transport import Connecting, Machine, Transport
 
 if TYPE_CHECKING:
@@ -275,7 +276,8 @@ class FakeAccessLog:
             )
         )
 
-    def record_refusal(
-        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
-    ) -> None:
+    def record_refusal(self, down: Downstream, request_id: bytes, reason: Reason, detail: str) -> None:
         self.lines.append(Line(reason.status, reason, detail=detail))
+
+    def record_own(self, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:
+        self.lines.append(Line(answer.status, answer.reason, detail=answer.detail))

@@ -180,7 +180,7 @@ class ServiceWatch:
     def _read_tags(self, members: tuple[Registration, ...]) -> TaggedService | None:
         if not self._tag_prefixes:
             return None
-        tagged = [InstanceTags(each.instance.id, each.tags) for each in members]
+        tagged = [InstanceTags(each.instance.id, each.tags, each.instance.authority) for each in members]
         reading = read_tags(self.service, tagged, self._tag_prefixes)
         if not (reading.routes or reading.options or reading.problems):
             return None

@@ -209,8 +209,7 @@ class ConsulSource:
     # -- which services are watched --
 
     def _wanted(self) -> frozenset[str]:
-        prefixes = self._prefixes
-        tagged = {name for name, tags in self._catalog.items() if any(tag.startswith(prefixes) for tag in tags)}
+        tagged = {name for name, tags in self._catalog.items() if any(map(self._is_ours, tags))}
         # one whose routes are in force stays until it is seen without the tags, or its routes' time is over
         kept = {name for name, each in self._watches.items() if each.has_routes and name not in self._catalog}
         return self._services | tagged | kept | self._tagged_before
@@ -221,6 +220,9 @@ class ConsulSource:
         if self._restored is None or not self._prefixes:
             return frozenset()
         return frozenset(name for name, each in self._restored.services.items() if each.tagged is not None)
+
+    def _is_ours(self, tag: str) -> bool:
+        return tag.lstrip().startswith(self._prefixes)
 
     def _reconcile(self) -> None:
         if self._nursery is None or self._emit is None:

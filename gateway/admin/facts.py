@@ -69,6 +69,7 @@ class RouteFacts:
     strip_path: bool
     timeout: float
     retry_count: int
+    options: str  # of its tag, where that has any (Fabio's); "" otherwise
     origin: str
 
 

@@ -91,6 +91,7 @@ class RouteStatus(TypedDict):
     strip_path: bool
     timeout: float
     retry_count: int
+    options: str  # of its tag, where that has any (Fabio's)
     origin: str
     requests_total: int
     codes: dict[str, int]
@@ -284,6 +285,7 @@ def _route(route: RouteFacts, ledger: Ledger) -> RouteStatus:
         strip_path=route.strip_path,
         timeout=route.timeout,
         retry_count=route.retry_count,
+        options=route.options,
         origin=route.origin,
         requests_total=sum(codes.values()),
         codes={code_label(code): count for code, count in sorted(codes.items())},

@@ -14,6 +14,7 @@ class LiveInstance:
 
     __slots__ = (
         "address",
+        "authority",
         "base",
         "cell",
         "consecutive_failures",
@@ -43,6 +44,7 @@ class LiveInstance:
         self.host = host  # IP address
         self.port = port
         self.address = join_address(host, port)
+        self.authority = self.address  # as registered: with the name, where there is one
         self.cell = cell
         self.weight = 1.0
         self.eligible = True  # by the snapshot in use; an instance that left stays known to exchanges under way

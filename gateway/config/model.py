@@ -158,7 +158,8 @@ class LogConfig(Section):
         default="json", description="JSON lines, or lines for people."
     )
     access: Annotated[str, AfterValidator(values.check_log_target), Kind("string")] = Field(
-        default="stdout", description='The access log: a path, "stdout" or "off".'
+        default="stdout",
+        description='The access log: a path, "stdout" or "off". `client` is the one behind trusted proxies.',
     )
 
 

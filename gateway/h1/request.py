@@ -36,7 +36,8 @@ from gateway.h1.grammar import (
 # "_" counts as "-" here: servers behind that turn both into one variable (CGI, WSGI) would take X_Forwarded_For or
 # Content_Length for the real field, so the look-alikes are understood to be dropped.
 _SPECIAL: Final = HOP_BY_HOP.difference((b"proxy-authenticate",)).union(
-    (b"host", b"content-length", b"expect", b"via", b"forwarded", b"traceparent", b"x-request-id", b"x-real-ip")
+    (b"host", b"content-length", b"expect", b"via", b"forwarded", b"x-request-id", b"x-real-ip"),
+    (b"traceparent", b"tracestate"),
 )
 # What a field line turned out to be.
 _TRAVELS_ON: Final = 0
@@ -46,7 +47,7 @@ _kinds: Final[Kinds] = {}
 
 # Fields that the gateway writes itself, or passes on for trusted proxies only (those and all that begin with
 # _FORWARDED), so the client's never travel on inside the block.
-_OWNED: Final = frozenset((b"x-request-id", b"traceparent", b"x-real-ip", b"forwarded", b"via"))
+_OWNED: Final = frozenset((b"x-request-id", b"traceparent", b"tracestate", b"x-real-ip", b"forwarded", b"via"))
 _FORWARDED: Final = b"x-forwarded-"
 _PLAIN: Final = frozenset((b"host", b"content-length", b"expect"))  # understood, yet forwarded as they are
 _USUAL_METHODS: Final = frozenset((b"GET", b"POST", b"HEAD", b"PUT", b"DELETE", b"PATCH", b"OPTIONS"))

@@ -78,10 +78,10 @@ def finish(ctx: Context, exchange: Exchange) -> None:
         ctx.access.record(exchange)
 
 
-def refused(ctx: Context, status: int) -> None:
-    """A request ended before it had a route."""
+def refused(ctx: Context, status: int, cell: int = NO_ROUTE_CELL) -> None:
+    """A request ended before it had a route, or by the route's own rules."""
     ctx.stats.requests += 1
-    ctx.counts.request(NO_ROUTE_CELL, status, 0.0)
+    ctx.counts.request(cell, status, 0.0)
 
 
 def hash_key(hash_on: str, head: RequestHead, down: Downstream, ctx: Context) -> bytes:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.h1.request import RequestHead
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.exchange import Exchange
+    from gateway.proxy.gate import OwnAnswer
 
 
 class AccessLog(Protocol):
@@ -34,10 +35,12 @@ class AccessLog(Protocol):
 
     def record(self, exchange: Exchange) -> None: ...
 
-    def record_refusal(
-        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
-    ) -> None:
-        """A request that ended before it had a route; `head` is None when it could not be understood."""
+    def record_refusal(self, down: Downstream, request_id: bytes, reason: Reason, detail: str) -> None:
+        """A request that could not be understood."""
+        ...
+
+    def record_own(self, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:
+        """A request that found no route, or that the gateway answered by its route's rules."""
         ...
 
 

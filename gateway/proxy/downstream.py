@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.errors import GatewayError, Reason
 from gateway.h1.proxy_protocol import read_proxy_header
 from gateway.h1.request import RequestFields, RequestHead, check_partial_head, parse_request_head, parse_similar_head
-from gateway.proxy import account, forward, reply
+from gateway.proxy import account, forward, gate, reply
 from gateway.proxy.deadlines import NEVER, Timed
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.transport import Transport
-from gateway.routing.compiled import CompiledRoute, MethodNotAllowed
+from gateway.routing.compiled import CompiledRoute
+from gateway.shm.layout import NO_ROUTE_CELL
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
@@ -315,7 +317,10 @@ class Downstream(Timed):
         if head.path in _OWN_PATHS or head.target == b"*":
             self._answer_own(head, rest)
             return
-        route = ctx.table.match(head.fields.host, head.path, head.method)
+        host = head.fields.host
+        found = gate.match_with_port(head, ctx) if ctx.table.ports else ctx.table.match(host, head.path, head.method)
+        has_gate = isinstance(found, CompiledRoute) and found.gate is not None
+        route = gate.enter(found, head, self, ctx) if has_gate else found
         if isinstance(route, CompiledRoute):
             self.state = _EXCHANGE
             ctx.deadlines.arm(self, NEVER)
@@ -326,40 +331,32 @@ class Downstream(Timed):
             else:
                 self.transport.resume()  # paused if much was sent ahead; the body is wanted now
                 exchange.start(rest)
-        elif isinstance(route, MethodNotAllowed):
-            self._answer(Reason.METHOD_NOT_ALLOWED, head, rest, allow=route.allow)
         else:
-            self._answer(Reason.NO_ROUTE, head, rest)
+            self._answer(route if isinstance(route, OwnAnswer) else gate.unmatched(route), head, rest)
 
     def _answer_own(self, head: RequestHead, rest: bytes) -> None:
         """/health, /ready and `OPTIONS *` (RFC 9110 9.3.7)."""
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
-        status, answer = 200, {"status": "ok"}
-        if head.path == b"/ready" and (ctx.draining or not ctx.settings.ready):
-            status, answer = 503, {"status": "draining" if ctx.draining else "not ready"}
-        close = not self._may_go_on(head)
-        response = reply.own(status, dict(answer), ctx, request_id, head_only=head.method == b"HEAD", close=close)
+        close = reply.must_close(head, ctx)
+        status, response = reply.own(head, ctx, request_id, close=close)
         self._after_answer(response, status, rest, close=close)
 
-    def _answer(self, reason: Reason, head: RequestHead, rest: bytes, allow: bytes = b"") -> None:
+    def _answer(self, answer: OwnAnswer, head: RequestHead, rest: bytes) -> None:
+        """Not to be forwarded: 404, 405, a redirect, or a refusal by the route's own rules."""
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
-        close = not self._may_go_on(head)
-        head_only = head.method == b"HEAD"
-        response = reply.problem(reason, ctx, request_id, head_only=head_only, close=close, allow=allow)
+        close = reply.must_close(head, ctx)
         if ctx.access.enabled:
-            ctx.access.record_refusal(self, head, request_id, reason, "")
-        self._after_answer(response, reason.status, rest, close=close)
+            ctx.access.record_own(self, head, request_id, answer)
+        response = answer.response(head, ctx, request_id, close=close)
+        self._after_answer(response, answer.status, rest, close=close, cell=answer.cell)
 
-    def _may_go_on(self, head: RequestHead) -> bool:
-        """May the connection be kept after an answer that did not wait for the body?"""
-        has_body = head.fields.chunked or head.fields.content_length > 0
-        return head.keep_alive and head.minor == 1 and not has_body and not self._ctx.draining
-
-    def _after_answer(self, response: bytes, status: int, rest: bytes, *, close: bool) -> None:
+    def _after_answer(
+        self, response: bytes, status: int, rest: bytes, *, close: bool, cell: int = NO_ROUTE_CELL
+    ) -> None:
         is_congested = not self.transport.write(response)
-        account.refused(self._ctx, status)
+        account.refused(self._ctx, status, cell)
         if close:
             self._end()
             self.transport.close(linger=True)
@@ -376,7 +373,7 @@ class Downstream(Timed):
         request_id = ctx.ids.next()[:32]
         self.transport.write(reply.problem(error.reason, ctx, request_id, head_only=False, close=True))
         if ctx.access.enabled:
-            ctx.access.record_refusal(self, None, request_id, error.reason, error.detail)
+            ctx.access.record_refusal(self, request_id, error.reason, error.detail)
         account.refused(ctx, error.reason.status)
         self._end()
         self.transport.close(linger=True)
@@ -385,7 +382,7 @@ class Downstream(Timed):
         """Close without a word: whoever is there has not begun to speak HTTP."""
         ctx = self._ctx
         if ctx.access.enabled:
-            ctx.access.record_refusal(self, None, ctx.ids.next()[:32], error.reason, error.detail)
+            ctx.access.record_refusal(self, ctx.ids.next()[:32], error.reason, error.detail)
         account.refused(ctx, error.reason.status)
         self._end()
         self.transport.close()

@@ -163,11 +163,13 @@ class Exchange:
     def _attempt(self) -> None:
         ctx = self.ctx
         service = self.service
-        instance = service.picker.pick(ctx.now, self._key, self._tried)
+        only = self.route.only
+        picker = service.picker if only is None else service.subset(only).picker
+        instance = picker.pick(ctx.now, self._key, self._tried)
         if instance is None and self._tried:  # every other one was tried: any is better than none
-            instance = service.picker.pick(ctx.now, self._key, _NO_INSTANCES)
+            instance = picker.pick(ctx.now, self._key, _NO_INSTANCES)
         if instance is None:
-            if service.has_eligible:
+            if service.has_eligible and (only is None or service.count(only)):
                 self.fail(Reason.OVERLOADED, "every instance is at max_in_flight")
             else:
                 self.fail(Reason.NO_HEALTHY_INSTANCE, f"service {service.name} has no eligible instance")
@@ -201,10 +203,13 @@ class Exchange:
     def _send_request(self, up: Upstream) -> None:
         self._flowing = True
         body = self._body
+        head = self._head_bytes
+        if self.route.host_is_instance:
+            head = forward.with_host(head, up.instance.authority.encode())
         if body is None:
-            up.transport.write(self._head_bytes)
+            up.transport.write(head)
         else:
-            up.is_congested = not up.transport.write(body.behind(self._head_bytes))
+            up.is_congested = not up.transport.write(body.behind(head))
             body.forget_if_long()
             if body.relayable:
                 self.down.transport.relay(up.transport, body.relayable)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from gateway.h1.fields import without
@@ -33,11 +34,16 @@ def identify(head: RequestHead, ctx: Context) -> tuple[bytes, bytes]:
         return trace, b"00-%b-%b-01" % (trace, span)
     given = owned.get(b"x-request-id", ())
     request_id = given[0] if len(given) == 1 and SANE_REQUEST_ID.fullmatch(given[0]) else trace
-    parents = owned.get(b"traceparent", ())
-    parent = TRACEPARENT.match(parents[0]) if len(parents) == 1 else None
+    parent = _parent(owned)
     if parent is None:
         return request_id, b"00-%b-%b-01" % (trace, span)
     return request_id, b"00-%b-%b-%b" % (parent[1], span, parent[3])
+
+
+def _parent(owned: dict[bytes, list[bytes]]) -> re.Match[bytes] | None:
+    """The client's traceparent, if it has a valid one."""
+    parents = owned.get(b"traceparent", ())
+    return TRACEPARENT.match(parents[0]) if len(parents) == 1 else None
 
 
 def request_head(
@@ -51,7 +57,7 @@ def request_head(
         static = _static_fields(head, route, down, ctx)
         down.static_for, down.static_route, down.static_head = fields, route, static
     target = head.target
-    if route.strip_path:
+    if route.rewrites_path:
         target = route.upstream_path(head.path) + target[len(head.path) :]
     return b"%b %b HTTP/1.1\r\n%bX-Request-ID: %b\r\ntraceparent: %b\r\n\r\n" % (
         head.method,
@@ -65,14 +71,20 @@ def request_head(
 def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ctx: Context) -> bytes:
     """All that is the same for every request with these fields on this connection and route."""
     fields = head.fields
+    origin = provenance.fields(head, down)
     block = fields.forward
-    if route.header_names:
-        block = without(block, route.header_names)  # the route's value, not one that the client made up
-    parts = [block, provenance.fields(head, down)]
-    if not fields.host_field:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2)
+    if route.header_names:  # the route's value, not one that the client made up
+        block, origin = without(block, route.header_names), without(origin, route.header_names)
+    parts = [block, origin]
+    if route.host or route.host_is_instance:
+        parts = [b"Host: %b\r\n" % route.host if route.host else b"", without(block, {b"host"}), origin]
+    elif not fields.host_field:  # HTTP/1.0 may leave it out, HTTP/1.1 may not (RFC 9112 3.2)
         parts.append(b"Host: \r\n")
     via = b", ".join(fields.owned.get(b"via", ()))
     parts.append(ctx.via_field if not via else b"Via: " + via + b", " + ctx.via_field[5:])
+    # W3C Trace Context 3.3: the vendors' state belongs to the trace that it came with, not to one begun here.
+    if b"tracestate" in fields.owned and _parent(fields.owned) is not None:
+        parts.append(b"tracestate: %b\r\n" % b", ".join(fields.owned[b"tracestate"]))
     parts.append(route.header_block)
     if fields.chunked:
         parts.append(_CHUNKED)
@@ -81,6 +93,18 @@ def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ct
     elif fields.te_trailers:
         parts.append(b"TE: trailers\r\nConnection: TE\r\n")
     return b"".join(parts)
+
+
+def with_host(head: bytes, host: bytes) -> bytes:
+    """A request head that has no Host yet, with this one."""
+    end = head.index(b"\r\n") + 2
+    return b"%bHost: %b\r\n%b" % (head[:end], host, head[end:])
+
+
+def asked_for(head: RequestHead, protocols: bytes) -> bool:
+    """Are these protocols of a 101, all of them, among those that the request offers? (RFC 9110 7.8)"""
+    offered = head.fields.upgrade.lower().split(b", ")
+    return all(each.strip(b" \t").lower() in offered for each in protocols.split(b","))
 
 
 def is_upgrade(head: RequestHead) -> bool:

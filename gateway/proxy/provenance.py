@@ -49,7 +49,7 @@ def fields(head: RequestHead, down: Downstream) -> bytes:
         lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: http\r\n" % down.peer
         return lines + b"X-Forwarded-Host: %b\r\n" % own_host if own_host else lines
     hops = believed_hops(owned.get(b"x-forwarded-for", ()))
-    proto = _one_of(owned, b"x-forwarded-proto", is_scheme).lower() or b"http"
+    proto = scheme(head, down)
     host = _one_of(owned, b"x-forwarded-host", is_host) or own_host
     lines = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\n" % (b", ".join((*hops, down.peer)), proto)
     if host:
@@ -66,6 +66,12 @@ def fields(head: RequestHead, down: Downstream) -> bytes:
             if len(values) == 1 and check.fullmatch(values[0]):
                 lines += b"%b: %b\r\n" % (name.title(), values[0])
     return lines
+
+
+def scheme(head: RequestHead, down: Downstream) -> bytes:
+    """How the client asked: what a trusted proxy says, else http."""
+    said = _one_of(head.fields.owned, b"x-forwarded-proto", is_scheme) if down.trusted else b""
+    return said.lower() or b"http"
 
 
 def client_address(head: RequestHead, down: Downstream, trusts: Trust) -> bytes:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from gateway.errors import Reason
 
 if TYPE_CHECKING:
+    from gateway.h1.request import RequestHead
     from gateway.proxy.context import Context
 
 _PHRASES = {status.value: status.phrase.encode() for status in HTTPStatus} | {413: b"Content Too Large"}
 RETRY_AFTER_SECONDS = 1
+_METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"  # instead of CONNECT, which no route takes
 
 
 def problem(
@@ -32,19 +34,40 @@ def problem(
     extra = b""
     if reason.status == 503:
         extra = b"Retry-After: %d\r\n" % RETRY_AFTER_SECONDS
-    elif allow:
-        extra = b"Allow: %b\r\n" % allow
+    elif reason is Reason.METHOD_NOT_ALLOWED:
+        extra = b"Allow: %b\r\n" % (allow or _METHODS)
     return _response(
         reason.status, b"application/problem+json", body, ctx, request_id, extra, head_only=head_only, close=close
     )
 
 
-def own(
-    status: int, answer: dict[str, object], ctx: Context, request_id: bytes, *, head_only: bool, close: bool
-) -> bytes:
-    """A whole response of the gateway's own paths."""
-    body = json.dumps(answer).encode() + b"\n"
-    return _response(status, b"application/json", body, ctx, request_id, b"", head_only=head_only, close=close)
+def redirect(status: int, location: bytes, ctx: Context, request_id: bytes, *, close: bool) -> bytes:
+    """A whole redirect, without a body."""
+    return (b"HTTP/1.1 %d %b\r\nDate: %b\r\nLocation: %b\r\nContent-Length: 0\r\n%bX-Request-ID: %b\r\n%b\r\n") % (
+        status,
+        _PHRASES[status],
+        ctx.date,
+        location,
+        ctx.gateway_field,
+        request_id,
+        b"Connection: close\r\n" if close else b"",
+    )
+
+
+def own(head: RequestHead, ctx: Context, request_id: bytes, *, close: bool) -> tuple[int, bytes]:
+    """Status and whole response of the gateway's own paths: /health, /ready, and `OPTIONS *` (RFC 9110 9.3.7)."""
+    status, answer = 200, "ok"
+    if head.path == b"/ready" and (ctx.draining or not ctx.settings.ready):
+        status, answer = 503, "draining" if ctx.draining else "not ready"
+    body = json.dumps({"status": answer}).encode() + b"\n"
+    head_only = head.method == b"HEAD"
+    return status, _response(status, b"application/json", body, ctx, request_id, b"", head_only=head_only, close=close)
+
+
+def must_close(head: RequestHead, ctx: Context) -> bool:
+    """Must the connection end after an answer that did not wait for the request's body?"""
+    has_body = head.fields.chunked or head.fields.content_length > 0
+    return not head.keep_alive or head.minor == 0 or has_body or ctx.draining
 
 
 def _response(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from discovery.model import join_address
 from gateway.balance.outlier import OutlierDetector, may_eject
 from gateway.balance.picker import LiveInstance, Picker, make_picker
 from gateway.proxy.budget import RetryBudget
@@ -31,6 +32,16 @@ class _Probation(Timed):
         self._service.readmit(self._instance)
 
 
+class Subset:
+    """Some instances of a service."""
+
+    __slots__ = ("count", "picker")
+
+    def __init__(self, count: int, picker: Picker) -> None:
+        self.count = count
+        self.picker = picker
+
+
 class LiveService:
     """Survives generations: `apply` takes over a new record and keeps what is known of instances that stay."""
 
@@ -42,6 +53,8 @@ class LiveService:
         "_eligible",
         "_row",
         "_rows",
+        "_subsets",
+        "_usable",
         "_words",
         "_worker",
         "in_flight",
@@ -68,6 +81,8 @@ class LiveService:
         self._ejected: dict[str, _Probation] = {}  # by this worker
         self._ejected_elsewhere: frozenset[str] = frozenset()  # by the snapshot: any worker's judgement
         self._eligible: tuple[LiveInstance, ...] = ()
+        self._usable: tuple[LiveInstance, ...] = ()  # those the picker picks from
+        self._subsets: dict[frozenset[str], Subset] = {}  # asked for since the picker was made
         self._detector = OutlierDetector(record.consecutive_failures, record.eject_time)
         self._use(())
         self.apply(record)
@@ -93,6 +108,8 @@ class LiveService:
                     self._forget_ejection(instance)
                 instance = LiveInstance(self.name, item.host, item.port, item.cell, self._row, self._rows)
             instance.weight = item.weight
+            if item.name:
+                instance.authority = join_address(item.name, item.port)
             instance.eligible = item.eligible
             self.instances[item.address] = instance
             if item.standby is Standby.UNHEALTHY:
@@ -171,12 +188,29 @@ class LiveService:
         # Nothing but ejected instances left (the others went since): they are better than a 503.
         self._use(usable or self._eligible)
 
+    def count(self, only: frozenset[str] | None) -> int:
+        """How many instances can be picked, of all or of those registered with these addresses."""
+        return len(self._usable) if only is None else self.subset(only).count
+
+    def subset(self, only: frozenset[str]) -> Subset:
+        """The instances registered with these addresses, and a picker among them."""
+        found = self._subsets.get(only)
+        if found is None:
+            instances = tuple(each for each in self._usable if each.authority in only)
+            found = self._subsets[only] = Subset(len(instances), self._make_picker(instances))
+        return found
+
     def _use(self, instances: tuple[LiveInstance, ...]) -> None:
-        record = self.record
-        picker = make_picker(record.balance, instances, self._words, record.max_in_flight, self._worker)
+        picker = self._make_picker(instances)
+        self._usable = instances
+        self._subsets.clear()
         self.picker: Picker = picker
         self.needs_key = picker.needs_key
         self.observes_latency = picker.observes
+
+    def _make_picker(self, instances: tuple[LiveInstance, ...]) -> Picker:
+        record = self.record
+        return make_picker(record.balance, instances, self._words, record.max_in_flight, self._worker)
 
 
 def _take_idle(instance: LiveInstance) -> list[Upstream]:

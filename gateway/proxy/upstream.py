@@ -18,7 +18,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import BodyReader, ChunkedReader, CloseReader, LengthReader
 from gateway.h1.response import ResponseHead, check_partial_response_head, parse_response_head
 from gateway.proxy.deadlines import Timed
-from gateway.proxy.forward import is_upgrade
+from gateway.proxy.forward import asked_for, is_upgrade
 from gateway.proxy.transport import Transport
 
 if TYPE_CHECKING:
@@ -232,10 +232,12 @@ class Upstream(Timed):
         self._interim += 1
         if head.status == 101:
             may_switch = exchange.request_done and is_upgrade(exchange.head)  # RFC 9110 7.8: not within a request
-            if may_switch and head.upgrade and not head.chunked and head.content_length <= 0:
-                exchange.on_switching(head, rest)
-            else:
+            if not may_switch or not head.upgrade or head.chunked or head.content_length > 0:
                 self._fail(Reason.BAD_RESPONSE, "101 without an upgrade")
+            elif not asked_for(exchange.head, head.upgrade):
+                self._fail(Reason.BAD_RESPONSE, f"101 to {head.upgrade[:80]!r}, which the client did not offer")
+            else:
+                exchange.on_switching(head, rest)
             return False
         if self._interim > INTERIM_RESPONSES:
             self._fail(Reason.BAD_RESPONSE, f"over {INTERIM_RESPONSES} interim responses")

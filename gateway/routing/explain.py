@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.routing.compiled import CompiledRoute, Leaf, MethodNotAllowed
+from gateway.routing.compiled import CompiledRoute, Leaf, Matched, MethodNotAllowed
 from gateway.routing.match import HostTable, RouteTable
 from gateway.routing.normal import normal_path
 from gateway.snapshot.model import RouteRecord
@@ -32,13 +32,17 @@ class Explanation:
     considered: tuple[Considered, ...]
 
 
-def explain(table: RouteTable, host: bytes, path: bytes, method: bytes) -> Explanation:
-    """What `table.match` answers, and why. Arguments as for `match`."""
-    answer = table.match(host, path, method)
+def explain(table: RouteTable, host: bytes, path: bytes, method: bytes, host_field: bytes = b"") -> Explanation:
+    """What `table.match` answers, and why. Arguments as for `match`, and the Host as the client writes it.
+
+    Of routes that share their requests the first is named as the chosen one.
+    """
+    host_field = host_field or host
+    answer = table.match_port(host, host_field, path, method) or table.match(host, path, method)
     matched_as = normal_path(path)
     considered: list[Considered] = []
     winner: Leaf | None = None
-    for host_table in table.hosts(host):
+    for host_table in table.chain(host, host_field):
         leaves = host_table.leaves(matched_as)
         if not leaves:
             considered.append(Considered(host_table.host, "", None, False, _no_pattern(host_table)))
@@ -58,13 +62,21 @@ def _no_pattern(table: HostTable) -> str:
 
 
 def _routes(
-    table: HostTable, leaf: Leaf, winner: Leaf, answer: CompiledRoute | MethodNotAllowed | None, method: str
+    table: HostTable,
+    leaf: Leaf,
+    winner: Leaf,
+    answer: Matched,
+    method: str,
 ) -> Iterator[Considered]:
     for route in leaf.routes:
         if route is answer:
             reason = f"the most specific pattern ({leaf.pattern.kind.name.lower()}) that matches"
         elif leaf is not winner:
             reason = f"less specific than {winner.routes[0].label}"
+        elif route.record.is_refused:
+            reason = "is refused, as it cannot be honoured; less specific patterns are not tried"
+        elif isinstance(answer, CompiledRoute) and answer.record.share is not None and route.record.share is not None:
+            reason = f"shares the requests of this pattern with the route to {answer.service}"
         elif route.methods is not None and method.encode("latin-1") not in route.methods:
             reason = f"takes {', '.join(route.record.methods)}, not {method}; less specific patterns are not tried"
         else:

@@ -4,7 +4,7 @@ Order of precedence: an exact host, then wildcard hosts with the longest suffix 
 within a host an exact pattern, then templates, then prefixes, the longer prefix first; where two are
 of one length, the one with a static segment where the other has a {name}. A host whose patterns do
 not match the path passes the request on to the next host; a pattern that matches the path but not
-the method does not pass it on.
+the method does not pass it on. A host with a port is tried before all others.
 
 Every host has a dict of exact paths and a dict of prefixes without names, which is asked for the
 path's own prefixes from the longest that any pattern has: its cost is bound by that pattern's length,
@@ -17,8 +17,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from gateway.routing.compiled import CompiledRoute, Leaf, MethodNotAllowed
+from gateway.routing.compiled import CompiledRoute, Leaf, Matched, PatternKind
 from gateway.routing.normal import normal_path
+from gateway.routing.text_prefixes import TextPrefixes
 
 _LONG: Final = 512  # bytes of a path
 
@@ -38,7 +39,7 @@ class Node:
 class HostTable:
     """The patterns of one host (`api.example.com`, `*.example.com`, or "" for any)."""
 
-    __slots__ = ("depth", "exact", "host", "longest", "prefixes", "root")
+    __slots__ = ("depth", "exact", "host", "longest", "prefixes", "root", "texts")
 
     def __init__(self, host: str) -> None:
         self.host = host
@@ -47,10 +48,14 @@ class HostTable:
         self.longest = -1  # bytes of the longest key in prefixes
         self.root: Node | None = None  # patterns with names
         self.depth = 0  # segments of the longest of them
+        self.texts: TextPrefixes | None = None
 
     def add(self, leaf: Leaf) -> None:
         pattern = leaf.pattern
-        if pattern.has_names:
+        if pattern.kind is PatternKind.TEXT:
+            self.texts = self.texts or TextPrefixes()
+            self.texts.add(leaf)
+        elif pattern.has_names:
             self._add_to_trie(leaf)
         elif leaf.is_prefix:
             self.prefixes[pattern.literal] = leaf
@@ -75,6 +80,14 @@ class HostTable:
 
     def find(self, path: bytes) -> Leaf | None:
         """The most specific pattern that matches a path in normal form and is not exact."""
+        texts = self.texts
+        leaf = self._find_by_segments(path)
+        if texts is None or (leaf is not None and not leaf.is_prefix):
+            return leaf
+        text: Leaf | None = texts.find(path)
+        return leaf if text is None or (leaf is not None and leaf.depth >= text.depth) else text
+
+    def _find_by_segments(self, path: bytes) -> Leaf | None:
         named: Leaf | None = None
         if self.root is not None:
             named = self._find_named(self.root, path)
@@ -115,6 +128,8 @@ class HostTable:
         """Every pattern that matches the path, the most specific first. For people, not for requests."""
         found = [leaf for leaf in (self.exact.get(path),) if leaf is not None]
         found += (self.prefixes[path[:cut]] for cut in _boundaries(path) if path[:cut] in self.prefixes)
+        if self.texts is not None:
+            found += self.texts.all(path)
         segments = path.split(b"/")[1:]
         nodes = [self.root] if self.root is not None else []
         for depth, segment in enumerate(segments, 1):
@@ -155,21 +170,26 @@ def _boundaries(path: bytes) -> Iterator[int]:
 class RouteTable:
     """All routes of a generation. Immutable once compiled (`table.compile_table`)."""
 
-    __slots__ = ("_exact_hosts", "_longest_suffix", "_no_host", "_wildcards")
+    __slots__ = ("_exact_hosts", "_longest_suffix", "_no_host", "_wildcards", "ports")
 
     def __init__(
         self,
         exact_hosts: dict[bytes, tuple[HostTable, ...]],
         wildcards: dict[bytes, tuple[HostTable, ...]],
         no_host: tuple[HostTable, ...],
+        ports: dict[bytes, HostTable],
     ) -> None:
-        """Each value is the chain of host tables to try, in order; wildcards are keyed by ".example.com"."""
+        """Each value is the chain of host tables to try, in order; wildcards are keyed by ".example.com".
+
+        `ports` are hosts with a port, "example.com:8080".
+        """
+        self.ports = ports
         self._exact_hosts = exact_hosts
         self._wildcards = wildcards
         self._no_host = no_host
         self._longest_suffix = max(map(len, wildcards), default=0)
 
-    def match(self, host: bytes, path: bytes, method: bytes) -> CompiledRoute | MethodNotAllowed | None:
+    def match(self, host: bytes, path: bytes, method: bytes) -> Matched:
         """The route that takes a request.
 
         `host` is lower-cased and without port (b"" if unknown); `path` is raw and without query;
@@ -203,3 +223,37 @@ class RouteTable:
                     return chain
                 at = host.find(b".", at + 1)
         return self._no_host
+
+    def match_port(self, host: bytes, host_field: bytes, path: bytes, method: bytes) -> Matched:
+        """The route among those for a host with a port; `host_field` is the Host as the client wrote it."""
+        table = self.ports.get(_with_port(host, host_field))
+        return None if table is None else _ask(table, normal_path(path), method)
+
+    def match_after(self, route: CompiledRoute, host: bytes, host_field: bytes, path: bytes, method: bytes) -> Matched:
+        """The route for a request that `route` has passed on: that of a less specific host."""
+        path = normal_path(path)
+        is_after = False
+        for table in self.chain(host, host_field):
+            if is_after:
+                answer = _ask(table, path, method)
+                if answer is not None:
+                    return answer
+            elif table.host == route.record.host:
+                is_after = True
+        return None
+
+    def chain(self, host: bytes, host_field: bytes) -> tuple[HostTable, ...]:
+        """The host tables that hold for a host with its port, the most specific first."""
+        table = self.ports.get(_with_port(host, host_field))
+        return self.hosts(host) if table is None else (table, *self.hosts(host))
+
+
+def _ask(table: HostTable, path: bytes, method: bytes) -> Matched:
+    leaf = table.exact.get(path) or table.find(path)
+    return None if leaf is None else leaf.by_method.get(method, leaf.otherwise)
+
+
+def _with_port(host: bytes, host_field: bytes) -> bytes:
+    """`name:port`; without a port it is 80, as for any http URL."""
+    port = host_field[len(host) + 1 :].lstrip(b"0")
+    return host + b":" + (port or b"80")

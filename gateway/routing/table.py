@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.routing.compiled import CompiledRoute, Leaf, Pattern, PatternKind
+from gateway.routing.gate import put_gates
 from gateway.routing.match import HostTable, RouteTable
 from gateway.snapshot.model import RouteRecord
 
@@ -22,7 +23,10 @@ def compile_table(routes: Sequence[RouteRecord]) -> RouteTable:
     for host, patterns in groups.items():
         table = tables[host] = HostTable(host)
         for same in patterns.values():
+            put_gates(same)
             table.add(Leaf(same[0].pattern, same))
+        if table.texts is not None:
+            table.texts.finish()
     no_host = tuple(tables[host] for host in ("",) if host in tables)
     # Shorter suffixes first, so that the chain of every less specific wildcard is there already.
     wildcards: dict[bytes, tuple[HostTable, ...]] = {}
@@ -31,12 +35,13 @@ def compile_table(routes: Sequence[RouteRecord]) -> RouteTable:
         wildcards[suffix] = (tables[host], *_less_specific(suffix, wildcards, no_host))
     exact_hosts: dict[bytes, tuple[HostTable, ...]] = {}
     for host in tables:
-        if host and not host.startswith("*."):
+        if host and not host.startswith("*.") and ":" not in host:
             name = host.encode()
             chain = (tables[host], *_less_specific(name, wildcards, no_host))
             exact_hosts[name] = chain
             exact_hosts.setdefault(name + b".", chain)  # the fully qualified form of the same name
-    return RouteTable(exact_hosts, wildcards, no_host)
+    ports = {host.encode(): table for host, table in tables.items() if ":" in host}
+    return RouteTable(exact_hosts, wildcards, no_host, ports)
 
 
 def _less_specific(

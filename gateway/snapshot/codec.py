@@ -27,11 +27,12 @@ from struct import Struct
 from struct import error as StructError
 from typing import Final, TypeVar
 
+from discovery.model import PLAIN, Handling, Share
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
 
 MAGIC: Final = b"gwsn"
-CODEC_VERSION: Final = 2
+CODEC_VERSION: Final = 3
 
 _HEADER: Final = Struct("<4sHxxIIQQ")  # magic, codec version, parts, bytes of names, generation, accepted_ns
 _PART: Final = Struct("<B7xQQQ")  # kind, version, offset, length
@@ -54,8 +55,12 @@ _LIST: Final = frozenset({list})
 _SETTINGS_TYPES: Final = (
     _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _REAL, _FLAG,
 )  # fmt: skip
-_ROUTE_TYPES: Final = (_WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST)
-_SERVICE_TYPES: Final = (_TEXT, _TEXT, _REAL, _WHOLE, _REAL, _WHOLE, _REAL, _WHOLE, _LIST)
+_ROUTE_TYPES: Final = (
+    _WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST, _LIST, _LIST, _FLAG,
+)  # fmt: skip
+_HANDLING_TYPES: Final = (_TEXT, _TEXT, _TEXT, _WHOLE, _TEXT, _LIST, _LIST)
+_SHARE_TYPES: Final = (_REAL, _LIST)
+_SERVICE_TYPES: Final = (_TEXT, _TEXT, _REAL, _WHOLE, _REAL, _WHOLE, _REAL, _WHOLE, _LIST, _LIST)
 
 _Part = TypeVar("_Part")
 
@@ -142,11 +147,17 @@ def _write_routes(routes: tuple[RouteRecord, ...]) -> bytes:
         [
             [
                 r.cell, r.path, r.host, r.methods, r.service, r.strip_path, r.timeout, r.per_try_timeout,
-                r.stream_idle_timeout, r.retry_count, r.headers,
+                r.stream_idle_timeout, r.retry_count, r.headers, _handling(r.handling),
+                [] if r.share is None else [r.share.fraction, r.share.instances], r.is_refused,
             ]
             for r in routes
         ]
     )  # fmt: skip
+
+
+def _handling(h: Handling) -> list[object]:
+    """Empty for the usual route."""
+    return [] if h == PLAIN else [h.strip, h.prepend, h.host, h.redirect, h.location, h.allow, h.deny]
 
 
 def _write_service(s: ServiceRecord) -> bytes:
@@ -154,6 +165,7 @@ def _write_service(s: ServiceRecord) -> bytes:
         [
             s.balance, s.hash_on, s.connect_timeout, s.max_in_flight, s.keepalive_idle, s.consecutive_failures,
             s.eject_time, s.max_ejected_percent, [i.host for i in s.instances],
+            [i.name for i in s.instances] if any(i.name for i in s.instances) else [],
         ]
     )  # fmt: skip
     for i in s.instances:
@@ -269,11 +281,23 @@ def _read_routes(block: bytes) -> tuple[RouteRecord, ...]:
     routes: list[RouteRecord] = []
     for row in rows:
         _check("a route", row, _ROUTE_TYPES)
-        cell, path, host, methods, service, strip, timeout, per_try, idle, retries, headers = row
+        (
+            cell, path, host, methods, service, strip, timeout, per_try, idle, retries, headers,
+            handling, share, refused,
+        ) = row  # fmt: skip
         if not 0 <= cell < ROUTE_CELLS:
             raise CodecError(f"a route cannot have cell {cell}")
         for header in headers:
             _check("a route's header", header, (_TEXT, _TEXT))
+        if handling:
+            _check("a route's handling", handling, _HANDLING_TYPES)
+            cut, put, to, code, location, allow, deny = handling
+            handling = Handling(cut, put, to, code, location, _texts("allow", allow), _texts("deny", deny))
+        if share:
+            _check("a route's share", share, _SHARE_TYPES)
+            if not 0.0 <= share[0] < math.inf:
+                raise CodecError(f"a route cannot have the fraction {share[0]}")
+            share = Share(share[0], _texts("a share's instances", share[1]))
         routes.append(
             RouteRecord(
                 cell=cell,
@@ -287,6 +311,9 @@ def _read_routes(block: bytes) -> tuple[RouteRecord, ...]:
                 stream_idle_timeout=idle,
                 retry_count=retries,
                 headers=tuple((name, value) for name, value in headers),
+                handling=handling or PLAIN,
+                share=share or None,
+                is_refused=refused,
             )
         )
     return tuple(routes)
@@ -297,15 +324,18 @@ def _read_service(name: str, version: int, block: bytes) -> ServiceRecord:
     start = _JSON_LENGTH.size + length
     values = json.loads(block[_JSON_LENGTH.size : start])
     _check("a service", values, _SERVICE_TYPES)
-    balance, hash_on, connect_timeout, max_in_flight, keepalive_idle, failures, eject_time, max_ejected, listed = values
+    *settings, listed, named = values
+    balance, hash_on, connect_timeout, max_in_flight, keepalive_idle, failures, eject_time, max_ejected = settings
     hosts = _texts("hosts", listed)
+    names = _texts("names", named) if named else ("",) * len(hosts)
     if len(block) - start != len(hosts) * _INSTANCE.size:
         raise CodecError(f"service {name!r}: {len(hosts)} hosts, but {len(block) - start} bytes of instances")
     instances: list[InstanceRecord] = []
-    for host, (cell, port, eligible, standby, weight) in zip(hosts, _INSTANCE.iter_unpack(block[start:]), strict=True):
+    records = _INSTANCE.iter_unpack(block[start:])
+    for host, registered, (cell, port, eligible, standby, weight) in zip(hosts, names, records, strict=True):
         if cell >= INSTANCE_CELLS or standby not in _STANDBY or eligible not in _BOOL or not 0 <= weight < math.inf:
             raise CodecError(f"service {name!r}: an instance's record is out of range")
-        instances.append(InstanceRecord(cell, host, port, weight, _BOOL[eligible], _STANDBY[standby]))
+        instances.append(InstanceRecord(cell, host, port, weight, _BOOL[eligible], _STANDBY[standby], registered))
     return ServiceRecord(
         name=name,
         version=version,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from discovery.model import join_address
+from discovery.model import PLAIN, Handling, Share, join_address
 
 
 class Standby(IntEnum):
@@ -45,6 +45,7 @@ class InstanceRecord:
     weight: float  # effective: slow start included
     eligible: bool
     standby: Standby
+    name: str = ""  # the host name it is registered with, if it is not an address
 
     @property
     def address(self) -> str:
@@ -83,6 +84,9 @@ class RouteRecord:
     stream_idle_timeout: float
     retry_count: int
     headers: tuple[tuple[str, str], ...]
+    handling: Handling = PLAIN
+    share: Share | None = None  # those with the same host, path and methods are a split
+    is_refused: bool = False  # answers 404
 
 
 @dataclass(frozen=True, slots=True)

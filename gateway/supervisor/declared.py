@@ -76,7 +76,9 @@ class Declared:
         for _, tagged in sorted(self._tagged.items()):
             problems.extend(tagged.problems)
             name = known_as.get(tagged.service, tagged.service)
-            if not tagged.routes:
+            routes = [replace(route, service=name) for route in tagged.routes]
+            if all(route.is_refused for route in routes):  # which closes something, and needs no service for that
+                tag_routes.extend(routes)
                 continue
             if name not in fixed:
                 spec, not_understood = _service_of(tagged)
@@ -87,7 +89,7 @@ class Declared:
             elif tagged.service not in known_as:
                 problems.append(_name_taken(tagged, fixed[name]))
                 continue
-            tag_routes.extend(replace(route, service=name) for route in tagged.routes)
+            tag_routes.extend(routes)
         self.routes, conflicts = merge_routes([*self._file_routes, *keys.routes, *tag_routes])
         self.services = services
         self.problems = (*problems, *conflicts)

@@ -41,6 +41,7 @@ class Member:
             weight=self.resolved.weight,
             eligible=self.resolved.eligible,
             standby=self.resolved.standby,
+            name=self.instance.name,
         )
 
     def facts(self, unix_offset: float) -> InstanceFacts:
@@ -96,6 +97,9 @@ def route_record(spec: RouteSpec, cell: int) -> RouteRecord:
         stream_idle_timeout=spec.stream_idle_timeout,
         retry_count=spec.retry_count,
         headers=spec.headers,
+        handling=spec.handling,
+        share=spec.share,
+        is_refused=spec.is_refused,
     )
 
 
@@ -110,5 +114,6 @@ def route_facts(spec: RouteSpec, cell: int) -> RouteFacts:
         strip_path=spec.strip_path,
         timeout=spec.timeout,
         retry_count=spec.retry_count,
+        options=spec.options,
         origin=str(spec.origin),
     )

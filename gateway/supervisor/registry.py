@@ -33,7 +33,7 @@ from gateway.supervisor.listing import Listing, users
 from gateway.supervisor.records import Member, route_facts, route_record, service_record
 from healthcheck.model import Health, Target, Transition, Verdict
 
-RouteKey = tuple[str, str, str, tuple[str, ...]]  # service, host, path, methods
+RouteKey = tuple[str, str, str, tuple[str, ...], str]  # service, host, path, methods, options
 
 
 @dataclass(slots=True)
@@ -238,7 +238,7 @@ class Registry:
         )
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
-        return tuple(route_facts(spec, record.cell) for spec, record in self._routes)
+        return tuple(route_facts(spec, record.cell) for spec, record in self._routes if not spec.is_refused)
 
     # --- inside ----------------------------------------------------------------------------
     def _set_settings(self, settings: WorkerSettings) -> None:
@@ -367,16 +367,17 @@ class Registry:
         if specs is self._routes_from:
             return False
         self._routes_from = specs
-        before = {_route_key(spec) for spec, _ in self._routes}
+        before = {_route_key(spec) for spec, _ in self._routes if not spec.is_refused}
         self._shortages.pop("", None)
         routes: list[tuple[RouteSpec, RouteRecord]] = []
         for spec in specs:
             try:
-                routes.append((spec, route_record(spec, self.route_cells.admit(_route_key(spec)))))
+                cell = NO_ROUTE_CELL if spec.is_refused else self.route_cells.admit(_route_key(spec))
+                routes.append((spec, route_record(spec, cell)))
             except CellsExhausted as error:
                 message = f"route {spec.host}{spec.path} is not in force, maybe others: {error}"
                 self._shortages[""] = Problem(spec.origin, message)
-        for key in before - {_route_key(spec) for spec, _ in routes}:
+        for key in before - {_route_key(spec) for spec, _ in routes if not spec.is_refused}:
             self.route_cells.dismiss(key, generation)
         is_news = [record for _, record in routes] != [record for _, record in self._routes]
         self._routes = tuple(routes)
@@ -386,4 +387,4 @@ class Registry:
 
 
 def _route_key(spec: RouteSpec) -> RouteKey:
-    return spec.service, spec.host, spec.path, spec.methods
+    return spec.service, spec.host, spec.path, spec.methods, spec.options

@@ -17,9 +17,11 @@ from typing import Final
 from gateway.balance.instance import LiveInstance
 from gateway.errors import Reason
 from gateway.h1.request import RequestHead
+from gateway.proxy import provenance
 from gateway.proxy.context import Context, Reporter
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.exchange import Exchange
+from gateway.proxy.gate import OwnAnswer
 
 _PIPE_BYTES: Final = 4096  # PIPE_BUF on Linux
 _STDOUT: Final = 1
@@ -86,11 +88,13 @@ class AccessLog:
         """The line of a finished exchange."""
         ctx = self._ctx
         head = exchange.head
+        down = exchange.down
         instance = exchange.instance
         self._lines.append(
             self._line(
                 exchange.request_id,
-                exchange.down.peer,
+                self._client(head, down) if down.trusted else down.peer,
+                down.peer,
                 head.method,
                 head.fields.host_field,
                 head.target,
@@ -108,17 +112,29 @@ class AccessLog:
             )
         )
 
-    def record_refusal(
-        self, down: Downstream, head: RequestHead | None, request_id: bytes, reason: Reason, detail: str
-    ) -> None:
-        """The line of a request that ended before it had a route."""
-        method, host, target = (b"", b"", b"") if head is None else (head.method, head.fields.host_field, head.target)
+    def record_refusal(self, down: Downstream, request_id: bytes, reason: Reason, detail: str) -> None:
+        """The line of a request that could not be understood."""
         self._lines.append(
             self._line(
-                request_id, down.peer, method, host, target, reason.status, reason, 0, 0, 0.0, -1.0, 0,
+                request_id, down.peer, down.peer, b"", b"", b"", reason.status, reason, 0, 0, 0.0, -1.0, 0,
                 None, "", b'"route":""', detail,
             )
         )  # fmt: skip
+
+    def record_own(self, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:
+        """The line of a request that found no route, or that the gateway answered by its route's rules."""
+        route = answer.route
+        service, logged = ("", b'"route":""') if route is None else (route.service, route.logged)
+        self._lines.append(
+            self._line(
+                request_id, self._client(head, down), down.peer, head.method, head.fields.host_field, head.target,
+                answer.status, answer.reason, 0, 0, 0.0, -1.0, 0, None, service, logged, answer.detail,
+            )
+        )  # fmt: skip
+
+    def _client(self, head: RequestHead, down: Downstream) -> bytes:
+        """The client's address: not that of a trusted proxy in front."""
+        return provenance.client_address(head, down, self._ctx.trusts) if down.trusted else down.peer
 
     def flush(self) -> None:
         """Write the lines of a batch."""
@@ -133,6 +149,7 @@ class AccessLog:
     def _line(
         self,
         request_id: bytes,
+        client: bytes,
         peer: bytes,
         method: bytes,
         host: bytes,
@@ -153,15 +170,17 @@ class AccessLog:
             self._set_time(self._ctx.wall)
         if not self._json:
             return b'%b %b "%b %b" %d %d %.3f %b %b %b %b\n' % (
-                peer, self._stamp, method, target, status, bytes_out, seconds,
+                client, self._stamp, method, target, status, bytes_out, seconds,
                 instance.address.encode() if instance is not None else b"-", service.encode() or b"-",
                 reason.slug.encode() if reason is not None else b"-", request_id,
             )  # fmt: skip
         if 0x22 in target or 0x5C in target:
             target = target.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         extra = b""
+        if client != peer:
+            extra = b',"peer":"%b"' % peer
         if reason is not None:
-            extra = b',"reason":"%b","detail":%b' % (reason.slug.encode(), json.dumps(detail).encode())
+            extra += b',"reason":"%b","detail":%b' % (reason.slug.encode(), json.dumps(detail).encode())
         duration = _milliseconds(seconds)
         # Nothing but %b: other conversions cost several times a look-up (measured, compiled and not).
         return (
@@ -170,7 +189,7 @@ class AccessLog:
         ) % (
             self._stamp,
             request_id,
-            peer,
+            client,
             method,
             host,
             target,

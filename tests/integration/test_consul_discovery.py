@@ -178,7 +178,7 @@ async def test_routes_appear_change_and_vanish_with_the_tags(consul: ConsulServe
         assert seen.tags["web"].options == (("balance", "weighted"),)
         await seen.wait_for("web", address, "127.0.0.1:9001")
         consul.register("web", 9001, tags=["urlprefix-example.com/new", "gw.surprise=1"])
-        await seen.wait_until(lambda: seen.routes("web") == ["example.com/new/*"])
+        await seen.wait_until(lambda: seen.routes("web") == ["example.com/new**"])
         (problem,) = seen.tags["web"].problems
         assert problem.origin.detail == "service web, instance web-9001, tag gw.surprise=1"
         consul.register("web", 9001, tags=["unrelated"])

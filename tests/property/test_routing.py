@@ -21,10 +21,15 @@ PATTERNS = st.builds(
     st.lists(SEGMENTS, max_size=4),
     st.sampled_from(["", "/*"]),
 )
+TEXTS = st.lists(st.sampled_from(["a", "b", "aa", "ab", ""]), min_size=1, max_size=3).map(
+    lambda parts: "/" + ("/".join(parts) or "a") + "**"
+)
 HOSTS = st.sampled_from(["", "x.com", "a.x.com", "*.x.com", "*.a.x.com"])
 METHODS = st.lists(st.sampled_from(["GET", "PUT"]), unique=True).map(tuple)
-ROUTES = st.lists(st.builds(route, PATTERNS, HOSTS, METHODS), max_size=12)
-PATHS = st.lists(st.sampled_from(["a", "b", "", "c", "d"]), max_size=6).map(lambda parts: "/" + "/".join(parts))
+ROUTES = st.lists(st.builds(route, st.one_of(PATTERNS, TEXTS), HOSTS, METHODS), max_size=12)
+PATHS = st.lists(st.sampled_from(["a", "b", "", "c", "d", "aa", "abc"]), max_size=6).map(
+    lambda parts: "/" + "/".join(parts)
+)
 REQUEST_HOSTS = st.sampled_from(["", "x.com", "a.x.com", "b.x.com", "b.a.x.com", "y.com"])
 
 
@@ -34,14 +39,19 @@ def host_rank(pattern: str, host: str) -> int | None:
     return (-1000 if pattern else 0) if pattern in ("", host) else None
 
 
-def path_rank(pattern: str, path: str) -> tuple[int, int, tuple[bool, ...]] | None:
+def path_rank(pattern: str, path: str) -> tuple[int, int, int, tuple[bool, ...]] | None:
+    """Lower is more specific. Among prefixes the one that takes more of the path wins, of equals that by segments."""
+    if pattern.endswith("**"):
+        text = pattern.removesuffix("**")
+        return (2, -len(text), 1, ()) if path.startswith(text) else None
     is_prefix = pattern.endswith("/*")
     segments = pattern.removesuffix("/*").split("/")[1:]
     names = tuple(segment.startswith("{") for segment in segments)
     parts = ("/[^/]+" if is_name else "/" + segment for segment, is_name in zip(segments, names, strict=True))
-    if re.fullmatch("".join(parts) + ("(/.*)?" if is_prefix else ""), path) is None:
+    match = re.fullmatch("(" + "".join(parts) + ")" + ("(/.*)?" if is_prefix else ""), path)
+    if match is None:
         return None
-    return (2 if is_prefix else int(any(names)), -len(segments), names)
+    return (2 if is_prefix else int(any(names)), -len(match[1]), 0, names)
 
 
 def expected(routes: list[RouteRecord], host: str, path: str, method: str) -> RouteRecord | set[str] | None:

@@ -59,7 +59,7 @@ def instance(address: str, cell: int, **changes: object) -> InstanceFacts:
 def route(path: str, service: str, cell: int, **changes: object) -> RouteFacts:
     """A plain route, changed."""
     origin = f"file: gateway.toml routes[{cell - 1}]"
-    facts = RouteFacts(cell, path, "", (), service, strip_path=False, timeout=30.0, retry_count=3, origin=origin)
+    facts = RouteFacts(cell, path, "", (), service, False, 30.0, 3, options="", origin=origin)
     return replace(facts, **changes)  # type: ignore[arg-type]  # the keys of RouteFacts
 
 

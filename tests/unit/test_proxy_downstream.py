@@ -180,6 +180,15 @@ def test_without_a_route_it_is_404_and_the_connection_stays() -> None:
         assert world.codes(0) == {404: 2}
 
 
+@pytest.mark.parametrize("target", [b"example.com:443", b"/"])
+def test_connect_is_405_with_what_is_allowed_instead(target: bytes) -> None:
+    with World() as world:
+        client = world.client(b"CONNECT %b HTTP/1.1\r\nHost: example.com:443\r\n\r\n" % target)
+        assert b"\r\nAllow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n" in client.received
+        assert problem(client) == (405, "method_not_allowed")
+        assert client.closed
+
+
 def test_another_method_is_405_with_allow() -> None:
     with World(routes=[replace(ROUTE, methods=("GET", "POST"))]) as world:
         client = world.client(get(b"/", method=b"DELETE"))

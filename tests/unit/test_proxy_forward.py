@@ -139,6 +139,25 @@ def test_a_trace_that_cannot_be_continued_is_started_anew_with_the_request_s_id(
         assert (version, trace, flags) == (b"00", request[b"X-Request-ID"], b"01")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (b"Tracestate: a=1",),
+        (b"traceparent: nonsense", b"tracestate: a=1"),
+        (b"traceparent: 00-%b-%b-01" % (TRACE, SPAN), b"traceparent: 00-%b-%b-01" % (TRACE, SPAN), b"tracestate: a=1"),
+    ],
+)
+def test_the_state_of_a_trace_that_is_not_continued_is_dropped(lines: tuple[bytes, ...]) -> None:
+    with World() as world:
+        assert b"tracestate" not in forwarded(world, get(b"/", *lines))
+
+
+def test_the_state_of_a_trace_may_come_in_several_fields() -> None:
+    lines = (b"tracestate: a=1", b"traceparent: 00-%b-%b-00" % (TRACE, SPAN), b"Tracestate: b=2,c=3")
+    with World() as world:
+        assert forwarded(world, get(b"/", *lines))[b"tracestate"] == b"a=1, b=2,c=3"
+
+
 def test_every_request_of_a_connection_has_its_own_ids() -> None:
     with World() as world:
         client = world.client(GET)

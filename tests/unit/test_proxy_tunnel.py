@@ -179,6 +179,26 @@ def test_an_acceptance_that_is_not_one_is_a_bad_response(response: bytes) -> Non
         assert parse(client.take()).status == 502
 
 
+@pytest.mark.parametrize(
+    ("offered", "accepted", "status"),
+    [
+        (b"websocket", b"WebSocket", 101),
+        (b"websocket, IRC/6.9", b"irc/6.9", 101),
+        (b"TLS/1.3, websocket", b"TLS/1.3,  websocket", 101),
+        (b"websocket", b"irc", 502),
+        (b"websocket", b"websocket, irc", 502),
+        (b"IRC/6.9", b"IRC/7", 502),
+        (b"websocket, h2c", b"h2c", 502),
+    ],
+)
+def test_only_protocols_that_the_client_offered_are_switched_to(offered: bytes, accepted: bytes, status: int) -> None:
+    with World() as world:
+        client = world.client(get(b"/", b"Connection: Upgrade", b"Upgrade: " + offered))
+        world.upstream.send(b"HTTP/1.1 101 X\r\nUpgrade: %b\r\nConnection: Upgrade\r\n\r\n" % accepted)
+        assert parse(client.take()).status == status
+        assert bool(world.upstream.closed) is (status == 502)
+
+
 def test_an_upgrade_that_is_declined_is_a_response_like_any_other() -> None:
     with World() as world:
         client = world.client(UPGRADE + GET)

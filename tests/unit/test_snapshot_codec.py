@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import pytest
 
+from discovery.model import Handling, Share
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.codec import CodecError, Decoder, Encoder
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
@@ -41,6 +42,15 @@ ROUTE = RouteRecord(
     retry_count=3,
     headers=(("X-A", "1"),),
 )
+SHARED = replace(
+    ROUTE,
+    cell=2,
+    path="/text**",
+    headers=(),
+    handling=Handling("/a", "/b", "dst", 301, "https://example.com$path", ("10.0.0.0/8",), ("fe80::/10",)),
+    share=Share(0.25, ("db.example:8080",)),
+)
+REFUSED = replace(ROUTE, cell=0, path="/closed", headers=(), is_refused=True)
 INSTANCE = InstanceRecord(
     cell=258, host="10.0.0.1", port=8080, weight=1.5, eligible=False, standby=Standby.UNHEALTHY
 )  # fmt: skip
@@ -68,10 +78,10 @@ SNAPSHOT = Snapshot(
 )
 
 SETTINGS_BLOCK = b'["edge",true,["10.0.0.0/8"],false,65536,100,0,10.0,75.0,10000,"stdout","json",30.0,true]'
-ROUTES_BLOCK = b'[[1,"/users/*","",["GET"],"users",false,30.0,0.0,60.0,3,[["X-A","1"]]]]'
+ROUTES_BLOCK = b'[[1,"/users/*","",["GET"],"users",false,30.0,0.0,60.0,3,[["X-A","1"]],[],[],false]]'
 SERVICE_BLOCK = (
-    b"\x43\0\0\0"
-    b'["least_connections","client_ip",4.0,0,30.0,5,30.0,50,["10.0.0.1"]]'
+    b"\x46\0\0\0"
+    b'["least_connections","client_ip",4.0,0,30.0,5,30.0,50,["10.0.0.1"],[]]'
     b"\x02\x01\0\0" + b"\x90\x1f" + b"\0" + b"\x02" + b"\0\0\0\0\0\0\xf8\x3f"
 )
 NAMES = b'["","","users"]'
@@ -87,14 +97,21 @@ def golden() -> bytes:
     for kind, version, block in ((1, 1, SETTINGS_BLOCK), (2, 2, ROUTES_BLOCK), (3, 3, SERVICE_BLOCK)):
         directory += word(kind) + word(version) + word(start) + word(len(block))
         start += len(block)
-    header = b"gwsn" + b"\x02\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
+    header = b"gwsn" + b"\x03\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
     return header + directory + NAMES + SETTINGS_BLOCK + ROUTES_BLOCK + SERVICE_BLOCK
 
 
-def test_the_bytes_of_codec_version_2() -> None:
+def test_the_bytes_of_codec_version_3() -> None:
     """A change here needs a new CODEC_VERSION."""
     assert Encoder().encode(SNAPSHOT) == golden()
     assert Decoder().decode(golden()) == SNAPSHOT
+
+
+def test_everything_a_tag_can_ask_for_arrives() -> None:
+    named = replace(INSTANCE, name="db.example")
+    service = replace(SERVICE, instances=(named, INSTANCE))
+    snapshot = replace(SNAPSHOT, routes=(ROUTE, SHARED, REFUSED), services=(service,))
+    assert Decoder().decode(Encoder().encode(snapshot)) == snapshot
 
 
 def many(count: int) -> Snapshot:
@@ -205,7 +222,7 @@ def with_blocks(
         b"",
         b"gwsn",
         golden().replace(b"gwsn", b"gwsm"),
-        golden()[:4] + b"\x03" + golden()[5:],
+        golden()[:4] + b"\x04" + golden()[5:],
         golden() + b"\0",
         golden()[:8] + b"\xff\xff\xff\xff" + golden()[12:],
         golden()[:12] + b"\xff\xff\xff\xff" + golden()[16:],
@@ -224,6 +241,11 @@ def with_blocks(
         with_blocks(routes=ROUTES_BLOCK.replace(b"[[1,", b"[[%d," % ROUTE_CELLS)),
         with_blocks(routes=ROUTES_BLOCK.replace(b'"X-A","1"', b'"X-A",1')),
         with_blocks(routes=ROUTES_BLOCK.replace(b'["X-A","1"]', b'"X"')),
+        with_blocks(routes=ROUTES_BLOCK.replace(b"[],[],false", b'["/a"],[],false')),
+        with_blocks(routes=ROUTES_BLOCK.replace(b"[],[],false", b'["","","",0,"",[1],[]],[],false')),
+        with_blocks(routes=ROUTES_BLOCK.replace(b"[],[],false", b"[],[-0.5,[]],false")),
+        with_blocks(routes=ROUTES_BLOCK.replace(b"[],[],false", b"[],[0.5,[7]],false")),
+        with_blocks(routes=ROUTES_BLOCK.replace(b"[],[],false", b"[],[],0")),
         with_blocks(routes=ROUTES_BLOCK.replace(b'"/users/*"', b'"\xff"')),
         with_blocks(service=b""),
         with_blocks(service=SERVICE_BLOCK[:-1]),
@@ -254,5 +276,5 @@ def test_any_piece_of_a_snapshot_is_refused() -> None:
 
 
 def test_another_version_says_what_to_do() -> None:
-    with pytest.raises(CodecError, match=r"codec version 3, this program reads 2.*restart the gateway"):
-        Decoder().decode(golden()[:4] + b"\x03" + golden()[5:])
+    with pytest.raises(CodecError, match=r"codec version 4, this program reads 3.*restart the gateway"):
+        Decoder().decode(golden()[:4] + b"\x04" + golden()[5:])
