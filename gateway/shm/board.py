@@ -127,6 +127,7 @@ class BoardReader:
                 f"the board has layout {self._words[1]}, this program layout {LAYOUT_VERSION}: "
                 "supervisor and worker must be of one version; restart the gateway"
             )
+        self._newest = 0  # generation read last: a reader never goes back
         self._slot_bytes = self._words[B_SLOT_BYTES]
         if self._slot_bytes % 64 or board_bytes(self._slot_bytes) > len(memory):
             raise LayoutMismatch(f"the board names slots of {self._slot_bytes} bytes in {len(memory)} bytes of memory")
@@ -152,6 +153,9 @@ class BoardReader:
                 continue
             body = start + SLOT_HEADER_BYTES
             payload = self._memory[body : body + length]
+            if generation < self._newest:
+                continue  # the slot seen last was not announced yet when it was read: the announcement is about to follow
             if words[head + S_SEQUENCE] == sequence and _checksum(generation, payload) == checksum:
+                self._newest = generation
                 return generation, payload
         return None

@@ -12,7 +12,15 @@ import time
 import pytest
 
 from gateway.shm.board import BoardOverflow, BoardReader, BoardWriter, LayoutMismatch, board_bytes
-from gateway.shm.layout import B_SLOT_BYTES, BOARD_HEADER_BYTES, S_SEQUENCE, SLOT_HEADER_BYTES, WORD
+from gateway.shm.layout import (
+    B_GENERATION,
+    B_SLOT,
+    B_SLOT_BYTES,
+    BOARD_HEADER_BYTES,
+    S_SEQUENCE,
+    SLOT_HEADER_BYTES,
+    WORD,
+)
 from gateway.shm.memory import attach, create
 
 SLOT = 1024
@@ -153,8 +161,8 @@ def test_no_torn_snapshot_is_accepted_while_another_process_writes_flat_out() ->
         reader = BoardReader(attach(fd, writable=False))
         seen: set[int] = set()
         newest = reads = 0
-        deadline = time.monotonic() + 1.0
-        while time.monotonic() < deadline:
+        deadline = time.monotonic() + 30.0
+        while (reads < 5000 or len(seen) <= 100) and time.monotonic() < deadline:
             got = reader.read()
             reads += 1
             if got is None:
@@ -170,3 +178,17 @@ def test_no_torn_snapshot_is_accepted_while_another_process_writes_flat_out() ->
         writer.kill()
         writer.communicate()
         os.close(fd)
+
+
+def test_a_reader_never_goes_back() -> None:
+    memory = mmap.mmap(-1, board_bytes(4096))
+    writer, reader = BoardWriter(memory), BoardReader(memory)
+    for generation in (1, 2, 3):
+        writer.publish(generation, b"%d" % generation)
+    assert reader.read() == (3, b"3")
+    words = memoryview(memory).cast("Q")
+    # What a reader sees that took the new slot's place before the writer announced it.
+    words[B_SLOT], words[B_GENERATION] = 1 - words[B_SLOT], 2
+    assert reader.read() is None
+    words[B_SLOT], words[B_GENERATION] = 1 - words[B_SLOT], 3
+    assert reader.read() == (3, b"3")
