@@ -6,6 +6,7 @@ configuration file, which checks the same keys by its schema.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 from typing import Final
@@ -19,7 +20,7 @@ _FIELD_VALUE: Final = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")  # RFC 9110 se
 _PROBE_PATH: Final = re.compile(r"/[!-\"$-~]*")
 _DATACENTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
-_RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:[-,]([1-5][0-9]{2}))?")
+_RANGE: Final = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 
 # Fields of the connection (RFC 9110 section 7.6.1), of the body's framing, or written by the gateway itself.
 RESERVED_FIELDS: Final = frozenset(
@@ -65,6 +66,14 @@ def read_methods(text: str) -> tuple[str, ...]:
     if not all(_TOKEN.fullmatch(method) and method == method.upper() for method in methods):
         raise ValueError("must be methods in upper case, such as GET,POST")
     return methods
+
+
+def read_method(text: str) -> str:
+    """One request method."""
+    methods = read_methods(text)
+    if len(methods) != 1:
+        raise ValueError("must be one method, such as HEAD")
+    return methods[0]
 
 
 def read_flag(text: str) -> bool:
@@ -126,13 +135,38 @@ def read_probe_path(text: str) -> str:
     return text
 
 
-def read_status_range(text: str) -> str:
-    """LOW-HIGH, or one status; in its normal form LOW-HIGH."""
-    match = _RANGE.fullmatch(text)
-    low, high = (match[1], match[2] or match[1]) if match else ("1", "0")
-    if low > high:
-        raise ValueError("must be a range of status codes such as 200-399")
-    return f"{low}-{high}"
+def read_status_ranges(text: str) -> tuple[tuple[int, int], ...]:
+    """Status codes and ranges of them, separated by commas; two bare codes are a range, as in the file."""
+    words = [part.strip() for part in text.split(",")]
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        words = ["-".join(words)]
+    found = [_RANGE.fullmatch(word) for word in words]
+    ranges = tuple((int(match[1]), int(match[2] or match[1])) for match in found if match)
+    if len(ranges) < len(found) or any(low > high for low, high in ranges):
+        raise ValueError("must be status codes and ranges of them such as 200-299,404")
+    return ranges
+
+
+def read_probe_host(text: str) -> str:
+    """HOST or HOST:PORT, for the Host field of a probe; lower case."""
+    name, colon, port = text.partition(":")
+    if colon and not (port.isdecimal() and len(port) <= 5 and 0 < int(port) <= 65535):
+        raise ValueError("must be HOST or HOST:PORT")
+    if name.startswith("*"):
+        raise ValueError("must be one host, not a wildcard")
+    if name.rpartition(".")[2].isdigit():
+        try:
+            ipaddress.IPv4Address(name)
+        except ValueError:
+            raise ValueError("must have a valid IPv4 address or a host name") from None
+    return f"{read_host(name)}:{int(port)}" if colon else read_host(name)
+
+
+def read_text(text: str) -> str:
+    """Any text of reasonable length."""
+    if not 0 < len(text) <= 1024:
+        raise ValueError("must be 1 to 1024 characters")
+    return text
 
 
 def read_datacenters(text: str) -> str:

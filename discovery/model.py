@@ -13,12 +13,13 @@ from discovery.settings import HealthSettings, OutlierSettings
 
 
 class OriginKind(StrEnum):
-    """Where a route, service or instance comes from; also its precedence, highest first."""
+    """Where a route, service, instance or problem comes from; also its precedence, highest first."""
 
     FILE = "file"
     KV = "kv"
     TAG = "tag"
     CONSUL = "consul"  # of problems only: Consul itself, not what it holds
+    GATEWAY = "gateway"  # the gateway itself: problems only
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Instance:
     name: str = ""  # the host name that `host` was resolved from, if one was
     datacenter: str = ""  # of Consul; empty for static instances
     provisional: bool = False  # absent from an answer after a break; kept while it passes probes
+    health: tuple[tuple[str, object], ...] = ()  # what its own tags change of its service's HealthSettings
 
     @property
     def address(self) -> str:

@@ -15,20 +15,36 @@ class ProbeType(StrEnum):
 
     HTTP = "http"
     TCP = "tcp"
+    GRPC = "grpc"
     NONE = "none"
+
+
+StatusRanges = tuple[tuple[int, int], ...]  # any of these, both ends of each included
 
 
 @dataclass(frozen=True, slots=True)
 class HealthSettings:
-    """Active health checking of one service's instances."""
+    """Active health checking of one service's instances, or of one instance whose tags say otherwise."""
 
     type: ProbeType = ProbeType.HTTP
-    path: str = "/health"
     interval: float = 5.0
     timeout: float = 2.0
     healthy_threshold: int = 2
     unhealthy_threshold: int = 3
-    expected_status: tuple[int, int] = (200, 399)  # inclusive range
+    port: int = 0  # 0: the instance's own
+    tls: bool = False
+    tls_verify: bool = True
+    tls_ca_file: str = ""  # PEM; empty: the system's
+    host: str = ""  # Host or :authority, and the name on the certificate; empty: the instance's address
+    method: str = "GET"  # for http, as are the next five
+    path: str = "/health"
+    headers: tuple[tuple[str, str], ...] = ()
+    expected_status: StatusRanges = ((200, 399),)
+    body_contains: str = ""
+    body_regex: str = ""
+    send: str = ""  # for tcp, as is the next
+    expect: str = ""
+    service: str = ""  # for grpc
 
 
 @dataclass(frozen=True, slots=True)

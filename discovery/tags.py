@@ -2,7 +2,8 @@
 
 - A tag prefix ending in "-" is read as Fabio's (`urlprefix-host/path strip=/path`, see `urlprefix`), any
   other as the gateway's own: KEY=VALUE with the keys of [[routes]] (`path` and `host` may repeat,
-  `headers.NAME`) and of [[services]] (`balance`, `health.path`...).
+  `headers.NAME`) and of [[services]] (`balance`...).
+- `health.` keys are about their own instance: see `health_tags`. Here they are only looked at for faults.
 - Every `path` of an instance is combined with every `host` and all else that the same instance says.
 - All instances contribute. The same route of several is one; where they differ, the first by id wins.
 - A tag that is not understood costs its own instance's routes, and is a Problem that names it. If it may
@@ -22,6 +23,7 @@ from typing import Final, TypeAlias
 from discovery import grammar
 from discovery.fabio_tags import FabioTags
 from discovery.grammar import seconds, whole, word
+from discovery.health_tags import is_health_key, read_health_tag
 from discovery.model import Origin, OriginKind, Problem, RouteSpec
 
 Key: TypeAlias = tuple[str, str]  # host, path
@@ -44,13 +46,6 @@ _OPTION_KEYS: Final[dict[str, Callable[[str], object]]] = {
     "keepalive_idle": seconds(0, 3600),
     "slow_start": seconds(0, 3600),
     "fail_open_below": whole(0, 100),
-    "health.type": word("http", "tcp", "none"),
-    "health.path": grammar.read_probe_path,
-    "health.interval": seconds(0.1, 3600),
-    "health.timeout": seconds(0.01, 3600),
-    "health.healthy_threshold": whole(1, 1000),
-    "health.unhealthy_threshold": whole(1, 1000),
-    "health.expected_status": grammar.read_status_range,
     "outlier.consecutive_failures": whole(1, 1000000),
     "outlier.eject_time": seconds(0, 300, above=True),
     "outlier.max_ejected_percent": whole(0, 100),
@@ -86,6 +81,7 @@ class _Contribution:
     values: dict[str, tuple[object, str]] = field(default_factory=dict)  # key of a route -> value, tag
     headers: dict[str, tuple[str, str]] = field(default_factory=dict)  # lower name -> name, value
     options: dict[str, tuple[str, str]] = field(default_factory=dict)  # key -> value as text, tag
+    health: dict[str, tuple[object, str]] = field(default_factory=dict)  # field of HealthSettings -> value, tag
     routes: list[RouteSpec] = field(default_factory=list)
     closed: dict[Key, str] = field(default_factory=dict)  # refused for every instance -> tag
     problems: list[Problem] = field(default_factory=list)
@@ -171,7 +167,9 @@ def _read_instance(service: str, tagged: InstanceTags, prefixes: Sequence[str], 
 
 def _read_own(it: _Contribution, tag: str, text: str) -> None:
     key, equals, value = (part.strip() for part in text.partition("="))
-    if not equals:
+    if is_health_key(key):
+        _read_health(it, tag, key, value)
+    elif not equals:
         it.spoil(tag, "is not understood: it must be KEY=VALUE", closes=True)
     elif key in _OPTION_KEYS:
         _read_option(it, tag, key, value)
@@ -193,6 +191,19 @@ def _read_option(it: _Contribution, tag: str, key: str, value: str) -> None:
     first = it.options.setdefault(key, (text, tag))
     if first[0] != text:
         it.report(tag, f"{key} is said before, by tag {first[1]}, which wins")
+
+
+def _read_health(it: _Contribution, tag: str, key: str, value: str) -> None:
+    try:
+        name, read = read_health_tag(key, value)
+    except ValueError as error:
+        it.report(tag, f"{key} {error}; it is left out")
+        return
+    if name == "headers":
+        name = key.lower()
+    first, first_tag = it.health.setdefault(name, (read, tag))
+    if first != read:
+        it.report(tag, f"{key} is said before, by tag {first_tag}, which wins")
 
 
 def _plain(value: object) -> str:

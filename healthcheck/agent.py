@@ -1,17 +1,18 @@
 """The health agent: probes every target on time and tells of each change the moment it is known.
 
-Shape: one scheduler over a heap of due times and a task per probe *in flight*, not a task per target: thousands of
-idle targets then cost a small record each and no task, `reconcile` stays a synchronous change of a dict, and the
-number of probes in flight has a bound. Starting a probe is a checkpoint, so a burst of due probes grows only as fast
-as the loop keeps up, and measured times stay honest when thousands are due together.
+Shape: one task, two heaps (what is due, what runs out of time) and a network that carries the probes in flight. A
+target costs a small record and no task, `reconcile` stays a synchronous change of a dict, and the number of probes in
+flight has a bound. A turn of the task takes a bounded number of steps, so a burst of due probes grows only as fast as
+the loop keeps up, and measured times stay honest when thousands are due together.
 
 Rules
 - Everything known is keyed by (service, address) and lost only when the target itself goes.
-- New settings never reset a target. If they change what is *asked* (type, path, timeout, expected status), an answer
+- New settings never reset a target. If they change what is *asked* (anything but interval and thresholds), an answer
   to the old question is dropped and the new one is asked at once.
-- A timeout while this process itself stood still (`lateness`) is not the instance's failure: it is asked again soon.
-  A refusal or a wrong answer counts whenever it comes. No more than MAX_DISCOUNTED in a row are let pass, so an
-  overloaded gateway still finds out about a dead instance.
+- What has arrived is read before anything is called too late: an answer that waited here for the CPU is an answer.
+- Silence or a break while this process itself stood still (`lateness`) is not the instance's failure: it is asked
+  again soon. A refusal or a wrong answer counts whenever it comes. No more than MAX_DISCOUNTED in a row are let pass,
+  so an overloaded gateway still finds out about a dead instance.
 - Callbacks are synchronous, must not block, and may call `reconcile`.
 """
 
@@ -21,80 +22,89 @@ import heapq
 import math
 import resource
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import count
 from random import Random
+from typing import TypeAlias
 
 import trio
 
-from discovery.settings import HealthSettings, ProbeType
-from healthcheck.dial import ProbeNotSent
-from healthcheck.lateness import Lateness
+from discovery.settings import HealthSettings
+from healthcheck.common_failure import CommonFailure
+from healthcheck.conversation import Kind, Outcome, Probe
+from healthcheck.fault import timed_out
+from healthcheck.lateness import BEAT, Lateness
 from healthcheck.model import Health, Target, Transition, Verdict
-from healthcheck.probe_http import HttpProbe
-from healthcheck.probe_tcp import TcpProbe
-from healthcheck.schedule import next_start
+from healthcheck.question import build_probe
+from healthcheck.schedule import JITTER, earliest_start, next_start
 from healthcheck.tracker import Tracker
+from healthcheck.wire import Flight, Network, Wire
 
-MAX_IN_FLIGHT = 1000  # probes; hanging targets need timeout/interval of their number
+MAX_IN_FLIGHT = 4000  # probes; hanging targets need timeout/interval of their number
 MAX_DISCOUNTED = 2
-
-Probe = Callable[[], Awaitable[Verdict]]
-
-
-def build_probe(address: str, settings: HealthSettings) -> Probe | None:
-    """The probe that the settings ask for; None for type "none"."""
-    match settings.type:
-        case ProbeType.HTTP:
-            return HttpProbe(address, settings)
-        case ProbeType.TCP:
-            return TcpProbe(address, settings)
-        case ProbeType.NONE:
-            return None
+BURST = 32  # probes started in one turn
 
 
-class _Record:
-    """What the agent knows of one target."""
+class Record:
+    """What the agent knows of one target. Times are trio's."""
 
-    __slots__ = ("discounted", "due", "flight", "is_gone", "last", "probe", "probes", "started", "target", "tracker")
+    __slots__ = (
+        "discounted", "due", "flight", "is_gone", "is_spread", "last", "lost", "probe", "started", "target", "tracker",
+    )  # fmt: skip
 
     def __init__(self, target: Target, settings: HealthSettings, probe: Probe | None) -> None:
         self.target = target
         self.tracker = Tracker(settings)
         self.probe = probe
         self.last: Verdict | None = None
-        self.due = math.inf  # trio's clock; -inf: at once
+        self.due = math.inf  # -inf: at once
         self.started = -math.inf  # of the latest probe
-        self.probes = 0  # probes that gave a verdict
+        self.lost = 0.0  # `lateness` when it started
+        self.is_spread = False  # among all the others that came, or got their interval, with it
         self.discounted = 0  # in a row
-        self.flight: trio.CancelScope | None = None
+        self.flight: Flight[Record] | None = None
         self.is_gone = False
 
 
+ProbeFlight: TypeAlias = Flight[Record]
+
+
 class HealthAgent:
-    """Probes targets. `on_transition` gets every change of health, `on_result` every verdict that counts, before it."""
+    """Probes targets. `on_transition` gets every change of health, `on_result` every verdict that counts, before it.
+
+    `on_trouble` gets what `trouble` says, whenever it becomes another kind of trouble.
+    """
 
     def __init__(
         self,
         on_transition: Callable[[Transition], None],
         on_result: Callable[[Target, Verdict], None],
+        on_trouble: Callable[[str], None],
         *,
         max_in_flight: int | None = None,
         build: Callable[[str, HealthSettings], Probe | None] = build_probe,
+        network: Network[Record] | None = None,
         rng: Random | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._on_transition = on_transition
         self._on_result = on_result
+        self._on_trouble = on_trouble
         self._build = build
+        self._network: Network[Record] = network or Wire()
         self._rng = rng or Random()  # noqa: S311 - spreads load, keeps no secret
         self._wall = wall
-        self._slots = trio.Semaphore(max_in_flight or default_in_flight())
-        self._records: dict[Target, _Record] = {}
-        self._heap: list[tuple[float, int, _Record]] = []
+        self._max_in_flight = max_in_flight or default_in_flight()
+        self._in_flight = 0
+        self._records: dict[Target, Record] = {}
+        self._starts: list[tuple[float, int, Record]] = []  # a heap, old entries left behind by changes included
+        self._ends: list[tuple[float, int, ProbeFlight]] = []  # another, of when flights are too late
         self._order = count()
-        self._wake = trio.Event()
         self._lateness = Lateness()
+        self._common = CommonFailure()
+        self._unsent: dict[Target, str] = {}  # those whose latest probe could not be sent, and why
+        self._told = (False, False)  # kinds of trouble: see `_tell_trouble`
 
     def __repr__(self) -> str:
         return f"<HealthAgent {len(self._records)} targets>"
@@ -109,18 +119,26 @@ class HealthAgent:
         record = self._records.get(target)
         return record.last if record else None
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong on the gateway's own side: nearly all targets fail at once, or probes cannot be sent; or ""."""
+        unsent = next(iter(self._unsent.values()), "")
+        lacking = f"{len(self._unsent)} of {len(self._records)} instances cannot be probed: {unsent}" if unsent else ""
+        return "; ".join(text for text in (self._common.text, lacking) if text)
+
     def reconcile(self, targets: Mapping[Target, HealthSettings]) -> None:
         """Probe exactly these targets from now on. May be called before and while `run` runs, from its thread."""
         for target in [target for target in self._records if target not in targets]:
             gone = self._records.pop(target)
             gone.is_gone = True
-            if gone.flight is not None:
-                gone.flight.cancel()
-        exempt: list[_Record] = []
+            self._stop(gone)
+            self._common.forget(target)
+            self._unsent.pop(target, None)
+        exempt: list[Record] = []
         for target, settings in targets.items():
             record = self._records.get(target)
             if record is None:
-                record = self._records[target] = _Record(target, settings, self._build(target.address, settings))
+                record = self._records[target] = Record(target, settings, self._build(target.address, settings))
                 self._schedule(record, -math.inf)
             elif settings is not record.tracker.settings and settings != record.tracker.settings:
                 self._change(record, settings)
@@ -128,72 +146,117 @@ class HealthAgent:
                 continue
             if record.probe is None:
                 exempt.append(record)
-        self._wake.set()
+                self._common.forget(target)
+                self._unsent.pop(target, None)
+        self._network.wake()
         for record in exempt:  # last: a callback may come back with other targets
             if not record.is_gone and record.probe is None:
                 self._tell(record, record.tracker.exempt, "not checked: health type is none")
+        self._tell_trouble()
 
     async def run(self) -> None:
         """Probe until cancelled. Raises what a callback raises."""
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._lateness.run)
-            while True:
-                await self._slots.acquire()
-                record = await self._wait_due()
-                assert record.probe is not None  # only records with one are scheduled
-                record.flight = trio.CancelScope()
-                nursery.start_soon(self._fly, record, record.probe, record.flight)
-
-    async def _wait_due(self) -> _Record:
-        while True:
-            while self._heap and not _is_live(self._heap[0]):
-                heapq.heappop(self._heap)
-            due = self._heap[0][0] if self._heap else math.inf
-            if due <= trio.current_time():
-                return heapq.heappop(self._heap)[2]
-            self._wake = trio.Event()
-            with trio.move_on_at(due):
-                await self._wake.wait()
-
-    async def _fly(self, record: _Record, probe: Probe, scope: trio.CancelScope) -> None:
-        """One probe and what follows from it."""
-        record.started = trio.current_time()
-        lost = self._lateness.lost(record.started)
-        verdict: Verdict | None = None
-        note = ""
         try:
-            with scope:
-                verdict = await probe()
-        except ProbeNotSent as error:
-            note = str(error)
+            while True:
+                if self._turn():
+                    wanted = self._next_time()
+                    await self._network.wait(wanted)
+                else:
+                    wanted = trio.current_time()
+                    await trio.lowlevel.checkpoint()
+                self._lateness.woke(wanted, trio.current_time())
         finally:
-            self._slots.release()
-            record.flight = None
-        if record.is_gone:
-            return
-        if probe is not record.probe:  # the question changed meanwhile
-            self._schedule(record, -math.inf)
-            return
+            self._network.close()
+
+    def _turn(self) -> bool:
+        """What can be done now, or some of it; True if that was all."""
+        landed, is_all_read = self._network.collect()
+        for flight in landed:
+            if flight.key.flight is flight:
+                assert flight.outcome is not None
+                self._land(flight, flight.outcome)
         now = trio.current_time()
-        is_first = record.probes == 0
-        if verdict is None:
-            record.last = Verdict(ok=False, detail=note, duration=now - record.started)
-        elif not self._is_credible(record, verdict, self._lateness.lost(now) - lost):
-            verdict = None
-        if verdict is not None:
-            self._count(record, verdict)
+        if is_all_read:
+            self._expire(now)
+        return self._start_due(now) and is_all_read
+
+    def _expire(self, now: float) -> None:
+        """End the flights whose time is over."""
+        ends = self._ends
+        while ends and ends[0][0] <= now:
+            flight = heapq.heappop(ends)[2]
+            if flight.key.flight is flight:
+                self._network.stop(flight)
+                self._land(flight, timed_out(flight.key.tracker.settings.timeout))
+
+    def _start_due(self, now: float) -> bool:
+        """Send what is due, BURST at the most; True if that was all that can be sent now."""
+        for _ in range(BURST):
+            record = self._next_due()
+            if record is None or self._in_flight >= self._max_in_flight:
+                return True
+            if record.due > now and earliest_start(record.started, record.due) > now:
+                return True
+            heapq.heappop(self._starts)
+            assert record.probe is not None  # only records with one are scheduled
+            record.started = trio.current_time()
+            record.lost = self._lateness.lost
+            record.flight = self._network.start(record, record.probe)
+            self._in_flight += 1
+            latest = record.started + record.tracker.settings.timeout
+            heapq.heappush(self._ends, (latest, next(self._order), record.flight))
+        return False
+
+    def _next_due(self) -> Record | None:
+        """The record at the top of the heap, once entries left behind are gone from there."""
+        starts = self._starts
+        while starts:
+            due, _, record = starts[0]
+            if record.due == due and record.flight is None and record.probe is not None and not record.is_gone:
+                return record
+            heapq.heappop(starts)
+        return None
+
+    def _next_time(self) -> float:
+        """When the next turn has something to do, if nothing arrives."""
+        while self._ends and self._ends[0][2].key.flight is not self._ends[0][2]:
+            heapq.heappop(self._ends)
+        times = [self._ends[0][0], trio.current_time() + BEAT] if self._ends else [math.inf]
+        record = self._next_due()
+        if record is not None and self._in_flight < self._max_in_flight:
+            times.append(record.due)
+        return min(times)
+
+    def _land(self, flight: ProbeFlight, outcome: Outcome) -> None:
+        """A probe has ended: what follows from it."""
+        record, probe = flight.key, flight.key.probe
+        record.flight = None
+        self._in_flight -= 1
+        now = trio.current_time()
+        lost = self._lateness.lost - record.lost
+        verdict = Verdict(outcome.ok, outcome.detail(now - record.started), now - record.started)
+        counts = False
+        if outcome.kind is Kind.NOT_SENT:
+            record.last = verdict
+            self._unsent[record.target] = outcome.text
+            self._tell_trouble()
+        elif counts := self._is_credible(record, outcome, lost):
+            self._count(record, verdict, now)
             if record.is_gone or probe is not record.probe:  # a callback reconciled, which has seen to the rest
                 return
-        self._schedule(record, self._next(record, is_first=is_first, is_settling=verdict is None))
+        self._schedule(record, self._next(record, is_settling=record.tracker.is_settling or not counts))
 
-    def _count(self, record: _Record, verdict: Verdict) -> None:
-        record.probes += 1
+    def _count(self, record: Record, verdict: Verdict, now: float) -> None:
         record.discounted = 0
         record.last = verdict
+        settings = record.tracker.settings
+        self._unsent.pop(record.target, None)
+        self._common.observe(record.target, verdict.ok, now, settings.interval * (1.0 + JITTER) + settings.timeout)
         self._on_result(record.target, verdict)
-        self._tell(record, lambda now: record.tracker.observe(verdict.ok, now), verdict.detail)
+        self._tell(record, lambda at: record.tracker.observe(verdict.ok, at), verdict.detail)
+        self._tell_trouble()
 
-    def _tell(self, record: _Record, move: Callable[[float], Health | None], detail: str) -> None:
+    def _tell(self, record: Record, move: Callable[[float], Health | None], detail: str) -> None:
         """Move the tracker, and tell if its health changed."""
         at = self._wall()
         previous = record.tracker.health
@@ -201,41 +264,51 @@ class HealthAgent:
         if health is not None:
             self._on_transition(Transition(record.target, previous, health, detail, at))
 
-    def _is_credible(self, record: _Record, verdict: Verdict, lost: float) -> bool:
-        """Whether the verdict speaks of the instance rather than of this process standing still for `lost` seconds."""
-        timeout = record.tracker.settings.timeout
-        if verdict.ok or verdict.duration < timeout or lost <= timeout / 2:
+    def _tell_trouble(self) -> None:
+        kinds = (self._common.is_on, bool(self._unsent))
+        if kinds != self._told:
+            self._told = kinds
+            self._on_trouble(self.trouble)
+
+    def _is_credible(self, record: Record, outcome: Outcome, lost: float) -> bool:
+        """Whether the outcome speaks of the instance rather than of this process standing still for `lost` seconds."""
+        if outcome.ok or outcome.kind is not Kind.BREAK or lost <= record.tracker.settings.timeout / 2:
             return True
         record.discounted += 1
         return record.discounted > MAX_DISCOUNTED
 
-    def _change(self, record: _Record, settings: HealthSettings) -> None:
+    def _change(self, record: Record, settings: HealthSettings) -> None:
         """New settings for a kept target."""
         is_same_question = _question(record.tracker.settings) == _question(settings)
+        interval = record.tracker.settings.interval
         record.tracker.settings = settings
         if not is_same_question:
             record.probe = self._build(record.target.address, settings)
-            if record.flight is not None:
-                record.flight.cancel()
-            else:
-                self._schedule(record, -math.inf)
-        elif record.flight is None and record.due > -math.inf:
-            self._schedule(record, self._next(record, is_first=record.probes <= 1, is_settling=False))
+            self._stop(record)
+            self._schedule(record, -math.inf)
+        elif settings.interval != interval:
+            record.is_spread = False
+            if record.flight is None and record.due > -math.inf:
+                now = trio.current_time()
+                self._schedule(record, min(record.due, now + settings.interval * self._rng.random()))
 
-    def _next(self, record: _Record, *, is_first: bool, is_settling: bool) -> float:
-        return next_start(
-            record.started,
-            record.tracker.settings.interval,
-            self._rng,
-            is_first=is_first,
-            is_settling=is_settling or record.tracker.is_settling,
-        )
+    def _stop(self, record: Record) -> None:
+        """Take back the probe in flight, if there is one."""
+        if record.flight is not None:
+            self._network.stop(record.flight)
+            record.flight = None
+            self._in_flight -= 1
 
-    def _schedule(self, record: _Record, due: float) -> None:
+    def _next(self, record: Record, *, is_settling: bool) -> float:
+        is_first = not record.is_spread
+        record.is_spread |= not is_settling
+        interval = record.tracker.settings.interval
+        return next_start(record.started, interval, self._rng, is_first=is_first, is_settling=is_settling)
+
+    def _schedule(self, record: Record, due: float) -> None:
         record.due = due
         if record.probe is not None:
-            heapq.heappush(self._heap, (due, next(self._order), record))
-            self._wake.set()
+            heapq.heappush(self._starts, (due, next(self._order), record))
 
 
 def default_in_flight() -> int:
@@ -244,12 +317,14 @@ def default_in_flight() -> int:
     return MAX_IN_FLIGHT if soft == resource.RLIM_INFINITY else max(1, min(MAX_IN_FLIGHT, soft // 4))
 
 
-def _question(settings: HealthSettings) -> tuple[object, ...]:
-    """The settings that decide what a probe asks; the others decide when, and what follows."""
-    return settings.type, settings.path, settings.timeout, settings.expected_status
+_ANY = HealthSettings()
 
 
-def _is_live(entry: tuple[float, int, _Record]) -> bool:
-    """Whether a heap entry is the record's present one: changes leave old entries behind."""
-    due, _, record = entry
-    return not record.is_gone and record.flight is None and record.probe is not None and record.due == due
+def _question(settings: HealthSettings) -> HealthSettings:
+    """The settings as far as they decide what a probe asks; the others decide when, and what follows."""
+    return replace(
+        settings,
+        interval=_ANY.interval,
+        healthy_threshold=_ANY.healthy_threshold,
+        unhealthy_threshold=_ANY.unhealthy_threshold,
+    )

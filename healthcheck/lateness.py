@@ -1,34 +1,25 @@
-"""How long this process has not been running its tasks: starved of CPU, stopped, or in one long computation.
+"""How long this process has not been running its loop: starved of CPU, stopped, or in one long computation. Pure.
 
-A probe that timed out while its own prober stood still says nothing about the instance. A task that asks to be
-woken every BEAT seconds measures the delay: what it wakes too late is time in which no answer could be read either.
+A probe that met silence while its own prober stood still says nothing about the instance: what was to be said next
+was said too late. The loop tells when it asked to be woken and when it was; while probes are in flight it asks every
+BEAT seconds at the least. What it wakes too late is lost, and a probe's share is the difference over its flight.
 """
 
 from __future__ import annotations
 
-import math
-
-import trio
-
-BEAT = 0.1  # seconds; a standstill shorter than this may go unseen
+BEAT = 0.1  # seconds; a shorter standstill may go unseen
+GRACE = 0.02  # seconds; timers are no better than that, and this is no standstill
 
 
 class Lateness:
-    """Accumulated standstill of the loop that `run` runs in."""
+    """Accumulated standstill of a loop, in seconds."""
 
-    __slots__ = ("_due", "_lost")
+    __slots__ = ("lost",)
 
     def __init__(self) -> None:
-        self._lost = 0.0
-        self._due = math.inf
+        self.lost = 0.0
 
-    async def run(self) -> None:
-        """Beat until cancelled."""
-        while True:
-            self._due = trio.current_time() + BEAT
-            await trio.sleep_until(self._due)
-            self._lost += trio.current_time() - self._due
-
-    def lost(self, now: float) -> float:
-        """Seconds of standstill since the start, one that is only just ending included. `now` is trio's clock."""
-        return self._lost + max(0.0, now - self._due)
+    def woke(self, wanted: float, now: float) -> None:
+        """The loop runs again at `now`; it had asked for `wanted`, or to be woken by an event before."""
+        if now - wanted > GRACE:
+            self.lost += now - wanted

@@ -1,33 +1,44 @@
-"""One TCP probe: does the address accept a connection? It is closed at once, nothing is sent."""
+"""One TCP probe: does the address accept a connection, and, if asked to, does it answer what is expected?"""
 
 from __future__ import annotations
 
-import trio
-
 from discovery.settings import HealthSettings
-from healthcheck import dial
-from healthcheck.model import Verdict
+from healthcheck.conversation import Kind, Outcome
+
+ANSWER_BYTES = 64 * 1024  # what is expected must be within these
+_SHOWN = 40  # bytes of a wrong answer
 
 
-class TcpProbe:
-    """The probe of one address; call it for a verdict. About 0.1 ms of CPU."""
+class TcpConversation:
+    """`send` goes out, `expect` must come anywhere in what the instance says; either may be empty."""
 
-    __slots__ = ("_address", "_timeout")
+    __slots__ = ("_expect", "_received", "_send", "outcome")
 
-    def __init__(self, address: str, settings: HealthSettings) -> None:
-        self._address = address
-        self._timeout = settings.timeout
+    def __init__(self, settings: HealthSettings) -> None:
+        self.outcome: Outcome | None = None
+        self._send = settings.send.encode()
+        self._expect = settings.expect.encode()
+        self._received = b""
 
-    async def __call__(self) -> Verdict:
-        """Probe once. Raises dial.ProbeNotSent when this machine could not send it, and nothing else."""
-        started = trio.current_time()
-        ok, detail = False, f"timed out after {float(self._timeout)} s"
-        with trio.move_on_after(self._timeout):
-            try:
-                (await dial.connect(*dial.split_address(self._address))).close()
-                ok, detail = True, f"connected in {(trio.current_time() - started) * 1000.0:.0f} ms"
-            except OSError as error:
-                detail = dial.words(error)
-            except ValueError:  # not host:port, or a name no resolver takes (UnicodeError)
-                detail = f"{self._address!r} is not an address"
-        return Verdict(ok=ok, detail=detail, duration=trio.current_time() - started)
+    def open(self) -> bytes:
+        if not self._expect:
+            self.outcome = Outcome(ok=True, text="connected", kind=Kind.ANSWER)
+        return self._send
+
+    def receive(self, data: bytes) -> bytes:
+        self._received += data
+        if self._expect in self._received:
+            self.outcome = Outcome(ok=True, text="answered as expected", kind=Kind.ANSWER)
+        elif len(self._received) > ANSWER_BYTES:
+            self._lack(f"not in its first {ANSWER_BYTES // 1024} KiB")
+        return b""
+
+    def end(self) -> None:
+        if self._received:
+            self._lack(f"it sent {self._received[:_SHOWN].decode('utf-8', 'replace')!r} and closed")
+        else:
+            self.outcome = Outcome(ok=False, text="closed without an answer", kind=Kind.BREAK)
+
+    def _lack(self, instead: str) -> None:
+        note = f", but not {self._expect.decode()!r}: {instead}"
+        self.outcome = Outcome(ok=False, text="answered", kind=Kind.ANSWER, note=note)

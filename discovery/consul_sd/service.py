@@ -16,6 +16,7 @@ from discovery.consul_sd.saved import SavedService
 from discovery.consul_sd.watch import Connect, watch
 from discovery.dns_sd.names import Names, is_numeric
 from discovery.dns_sd.resolver import Resolver
+from discovery.health_tags import read_overrides
 from discovery.model import Instance
 from discovery.source import Answer, Emit, TaggedService
 from discovery.tags import InstanceTags, read_tags
@@ -170,7 +171,7 @@ class ServiceWatch:
 
     def _instances(self, members: tuple[Registration, ...]) -> Iterator[Instance]:
         for member in members:
-            instance = member.instance
+            instance = replace(member.instance, health=read_overrides(member.tags, self._tag_prefixes))
             if is_numeric(instance.host):
                 yield instance
             else:

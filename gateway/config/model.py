@@ -1,69 +1,41 @@
 """The configuration file's schema: every key with its type, default, unit, bounds and meaning.
 
-`extra="forbid"` makes unknown keys errors; `strict` keeps "8" from passing as 8. An `Untyped`
-string (a whole value taken from the environment, or a tag) may become the number or boolean that
-is asked for: that is what the `to_*` functions before the types do. What no single key can say
-(routes that hide each other, services that do not exist) is in `validate`.
+`extra="forbid"` makes unknown keys errors; `strict` keeps "8" from passing as 8. What no single key
+can say (routes that hide each other, services that do not exist) is in `validate`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from gateway.config import values
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What the reference calls a value's type."""
-
-    name: str
-
-
-Whole = Annotated[int, BeforeValidator(values.to_integer), Kind("integer")]
-Seconds = Annotated[float, BeforeValidator(values.to_number), Field(allow_inf_nan=False), Kind("seconds")]
-Flag = Annotated[bool, BeforeValidator(values.to_boolean), Kind("boolean")]
-Text = Annotated[str, Kind("string")]
-Name = Annotated[str, AfterValidator(values.check_name), Kind("name")]
-GatewayName = Annotated[str, AfterValidator(values.check_gateway_name), Kind("name")]
-Bind = Annotated[str, AfterValidator(values.check_bind), Kind("HOST:PORT")]
-Network = Annotated[str, AfterValidator(values.check_network), Kind("CIDR")]
-InstanceUrl = Annotated[str, AfterValidator(values.check_instance_url), Kind("http:// URL")]
-OptionalName = Annotated[str, AfterValidator(lambda text: text and values.check_name(text)), Kind("name")]
-OptionalUrl = Annotated[str, AfterValidator(lambda text: text and values.check_instance_url(text)), Kind("http:// URL")]
-ConsulAddress = Annotated[str, AfterValidator(values.check_consul_address), Kind("URL")]
-Datacenter = Annotated[str, AfterValidator(lambda text: text and values.check_datacenter(text)), Kind("name")]
-Method = Annotated[str, AfterValidator(values.check_method), Kind("method")]
-FieldName = Annotated[str, AfterValidator(values.check_field_name)]
-FieldValue = Annotated[str, AfterValidator(values.check_field_value)]
-StatusCode = Annotated[int, Field(ge=100, le=599)]
-
-
-def word(*words: str, **aliases: str) -> AfterValidator:
-    """One of a few words."""
-    return AfterValidator(values.OneOf(words, aliases))
-
-
-def ascending(bounds: tuple[int, int]) -> tuple[int, int]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("must be [low, high] with low <= high")
-    return bounds
-
-
-def distinct(items: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(items)) < len(items):
-        raise ValueError("must not name anything twice")
-    return items
-
-
-def distinct_fields(fields: dict[str, str]) -> dict[str, str]:
-    if len({name.lower() for name in fields}) < len(fields):
-        raise ValueError("must not name a field twice (case does not count)")
-    return fields
+from gateway.config import probe_values, values
+from gateway.config.kinds import (
+    Bind,
+    ConsulAddress,
+    Datacenter,
+    FieldName,
+    FieldValue,
+    Flag,
+    GatewayName,
+    InstanceUrl,
+    Kind,
+    Method,
+    Name,
+    Network,
+    OptionalName,
+    OptionalUrl,
+    Seconds,
+    Section,
+    StatusRanges,
+    Text,
+    Whole,
+    distinct,
+    distinct_fields,
+    word,
+)
 
 
 def url_table(value: object) -> object:
@@ -74,17 +46,6 @@ def url_table(value: object) -> object:
 def usable_cpus() -> int:
     """The CPUs this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-StatusRange = Annotated[
-    tuple[StatusCode, StatusCode], BeforeValidator(values.to_range), AfterValidator(ascending), Kind("[low, high]")
-]
-
-
-class Section(BaseModel):
-    """What all tables of the file have in common."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class GatewayConfig(Section):
@@ -233,9 +194,8 @@ class InstanceConfig(Section):
 class HealthConfig(Section):
     """Active health checks. An instance gets no traffic before its first successful probe."""
 
-    type: Annotated[str, word("http", "tcp", "none")] = Field(default="http", description="How an instance is probed.")
-    path: Annotated[str, AfterValidator(values.check_probe_path), Kind("path")] = Field(
-        default="/health", description="What an http probe asks for."
+    type: Annotated[str, word("http", "tcp", "grpc", "none")] = Field(
+        default="http", description="How an instance is probed; grpc is the standard `grpc.health.v1.Health/Check`."
     )
     interval: Seconds = Field(default=5.0, ge=0.1, le=3600, description="Time between probes, jittered by 10 %.")
     timeout: Seconds = Field(default=2.0, ge=0.01, le=3600, description="Time a probe may take.")
@@ -245,9 +205,34 @@ class HealthConfig(Section):
     unhealthy_threshold: Whole = Field(
         default=3, ge=1, le=1000, description="Failures in a row that make it unhealthy."
     )
-    expected_status: StatusRange = Field(
-        default=(200, 399), strict=False, description="Status codes of a success, both ends included."
+    port: Whole = Field(default=0, ge=0, le=65535, description="Port to probe. 0: the instance's own.")
+    host: Annotated[str, AfterValidator(probe_values.check_probe_host), Kind("HOST or HOST:PORT")] = Field(
+        default="",
+        description="`Host` (`:authority` of grpc), and the name on the certificate. Empty: the instance's address.",
     )
+    tls: Flag = Field(default=False, description="Probe over TLS (https).")
+    tls_verify: Flag = Field(default=True, description="Refuse a certificate that is not valid for `host`.")
+    tls_ca_file: Text = Field(default="", description="CA certificates (PEM); empty: the system's.")
+    method: Method = Field(default="GET", description="http: the request method.")
+    path: Annotated[str, AfterValidator(probe_values.check_probe_path), Kind("path")] = Field(
+        default="/health", description="http: what is asked for, a query allowed."
+    )
+    headers: Annotated[dict[FieldName, FieldValue], AfterValidator(distinct_fields), Kind("table of strings")] = Field(
+        default_factory=dict, description="http: header fields of the probe."
+    )
+    expected_status: StatusRanges = Field(
+        default=((200, 399),), strict=False,
+        description='http: status codes of a success: `[low, high]`, both included, or a list of codes and ranges: '
+        '`["200-299", "404"]`.',
+        json_schema_extra={"default_text": "`[200, 399]`"},
+    )  # fmt: skip
+    body_contains: Text = Field(default="", description="http: text that the first 64 KiB of the body must hold.")
+    body_regex: Annotated[str, AfterValidator(probe_values.check_regex), Kind("regular expression")] = Field(
+        default="", description="http: pattern (Python's `re`) to be found in the first 64 KiB of the body."
+    )
+    send: Text = Field(default="", description="tcp: what is sent once connected.")
+    expect: Text = Field(default="", description="tcp: what the first 64 KiB of the answer must hold.")
+    service: OptionalName = Field(default="", description="grpc: the service asked about. Empty: the whole server.")
 
 
 class OutlierConfig(Section):

@@ -119,7 +119,7 @@ def _schema_fault(details: ErrorDetails, data: object, below: KeyPath) -> Fault:
     if kind == "extra_forbidden":
         return Fault(path, _unknown_key(below + path))
     if kind == "missing":
-        return Fault(path, "must be [low, high]" if isinstance(details["loc"][-1], int) else "is required")
+        return Fault(path, "is required")
     if kind in ("too_short", "too_long"):
         bound = f"at least {limits['min_length']}" if kind == "too_short" else f"at most {limits['max_length']}"
         return Fault(path, f"must have {bound} entries; it has {len(given)}")
@@ -135,7 +135,7 @@ def _schema_fault(details: ErrorDetails, data: object, below: KeyPath) -> Fault:
 
 def _is_secret(path: KeyPath) -> bool:
     """May the value not appear in a sentence? Tokens, and header fields, which often carry one."""
-    return path[:2] == ("consul", "token") or (path[:1] == ("routes",) and "headers" in path)
+    return path[:2] == ("consul", "token") or "headers" in path
 
 
 def _bound(kind: str, limits: dict[str, object]) -> str:

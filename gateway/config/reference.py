@@ -12,7 +12,8 @@ from pydantic import AfterValidator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from gateway.config.model import FileConfig, Kind, Section, subsections
+from gateway.config.kinds import Kind, Section
+from gateway.config.model import FileConfig, HealthConfig, subsections
 from gateway.config.values import OneOf
 
 _INTRO = """\
@@ -37,6 +38,24 @@ from Consul's KV and tags ([consul.md](consul.md)). `gw check` prints everything
 A complete example is [examples/gateway.toml](../examples/gateway.toml).
 """
 
+_HEALTH_NOTES = """\
+### Health checks
+
+Every probe has a connection of its own: it finds out whether the instance *accepts*, and one that is shutting down does
+not any more while it still answers on old connections. What a probe found is said in plain words in `gw status`:
+`503 in 12 ms`, `connection refused`, `timed out after 2.0 s`, `200 in 3 ms, but its body lacks 'UP'`,
+`NOT_SERVING in 1 ms`, `certificate not accepted: certificate has expired`.
+
+An instance's own tags in Consul win over its service's settings, key by key, for that instance alone:
+`gw.health.path=/ready`, `gw.health.port=9090`, `gw.health.type=grpc`, `gw.health.headers.X-Probe=1`,
+`gw.health.expected_status=200-299,404` (two bare codes, `200,399`, are a range as in the file). All keys but
+`tls_ca_file` and `body_regex` may be said so. A tag that cannot be understood is left out and shown in `gw status`.
+
+What is known of an instance is lost only when it leaves its service. A reload, other settings, weights, tags, or other
+instances that come and go change nothing of it. When nearly all instances (80 %, at least 3) begin to fail within one
+interval, a line in the log and a problem in `gw status` say so: then the gateway's own network is the likelier cause.
+"""
+
 _ROUTING_NOTES = """\
 The most specific route wins, whatever the order in the file: host before no host, exact before prefix,
 longer prefix before shorter; then one that lists the request's method before one that takes all.
@@ -51,6 +70,8 @@ def render() -> str:
     parts = [_INTRO]
     for heading, section in _sections(FileConfig, ""):
         parts += [f"## {heading}\n", f"{(section.__doc__ or '').strip()}\n", _table(section)]
+        if section is HealthConfig:
+            parts.append(_HEALTH_NOTES)
     return "\n".join([*parts, _ROUTING_NOTES])
 
 

@@ -33,7 +33,8 @@ def routes_of(config: FileConfig, file: str) -> tuple[RouteSpec, ...]:
 
 def service_spec(service: ServiceConfig, origin: Origin) -> ServiceSpec:
     """One [[services]] table."""
-    health = HealthSettings(**{**service.health.model_dump(), "type": ProbeType(service.health.type)})
+    health = service.health.model_dump()
+    health |= {"type": ProbeType(service.health.type), "headers": tuple(service.health.headers.items())}
     return ServiceSpec(
         name=service.name,
         origin=origin,
@@ -51,7 +52,7 @@ def service_spec(service: ServiceConfig, origin: Origin) -> ServiceSpec:
         keepalive_idle=service.keepalive_idle,
         slow_start=service.slow_start,
         fail_open_below=service.fail_open_below,
-        health=health,
+        health=HealthSettings(**health),
         outlier=OutlierSettings(**service.outlier.model_dump()),
     )
 

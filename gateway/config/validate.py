@@ -14,12 +14,17 @@ from typing import Generic, TypeVar
 from pydantic import ValidationError
 
 from discovery.model import join_address
-from gateway.config.model import ConsulConfig, DnsConfig, FileConfig, GatewayConfig, RouteConfig, Section, ServiceConfig
+from gateway.config.kinds import Section
+from gateway.config.model import ConsulConfig, DnsConfig, FileConfig, GatewayConfig, RouteConfig, ServiceConfig
 from gateway.config.problems import Fault, KeyPath, in_order, quoted, schema_faults, suggestion
 from gateway.config.values import split_host_port, split_instance_url
 
 SectionT = TypeVar("SectionT", bound=Section)
 _OWN_PATHS = ("/health", "/ready")
+_PROBE_OF = {  # the type of probe that a key of [services.health] is for; the others are for all
+    "method": "http", "headers": "http", "body_contains": "http", "body_regex": "http",
+    "send": "tcp", "expect": "tcp", "service": "grpc",
+}  # fmt: skip
 _STAND_INS = {"name": "unnamed", "path": "/", "url": "http://unnamed"}  # for required keys that are faulty
 
 
@@ -181,6 +186,22 @@ def _datacenters(table: Table[ServiceConfig]) -> Iterator[Fault]:
         yield Fault((*table.path, "failover"), wrong)
 
 
+def _health(draft: _Draft) -> Iterator[Fault]:
+    """No key of health checks is without effect: one that is of another type of probe, or of TLS without it."""
+    for table in draft.services:
+        if not table.sound("health"):
+            continue
+        health = table.value.health
+        for key in sorted(health.model_fields_set):
+            kind, path = _PROBE_OF.get(key, health.type), (*table.path, "health", key)
+            if kind != health.type:
+                yield Fault(path, f'is for type = "{kind}" only; type is "{health.type}"')
+            elif key in ("tls_verify", "tls_ca_file") and not health.tls:
+                yield Fault(path, "has no effect without tls = true")
+        if health.tls_ca_file and not health.tls_verify:
+            yield Fault((*table.path, "health", "tls_ca_file"), "has no effect with tls_verify = false")
+
+
 def _instances(table: Table[ServiceConfig]) -> Iterator[Fault]:
     urls = [instance.url for instance in table.value.instances]
     for position, url in enumerate(urls):
@@ -260,4 +281,4 @@ def _hidden(route: RouteConfig, other: str, methods: tuple[str, ...]) -> str:
     return f"can never match: {other} has {where} and takes all its traffic; change or remove one of them"
 
 
-_CHECKS = (_listeners, _consul, _dns, _services, _destinations, _timeouts, _reachability)
+_CHECKS = (_listeners, _consul, _dns, _services, _health, _destinations, _timeouts, _reachability)

@@ -24,7 +24,6 @@ _PATH_TEXT: Final = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()+,;=:@/]|%[0-9A-Fa-f]{2
 _ESCAPE: Final = re.compile(r"%([0-9A-Fa-f]{2})")
 _UNRESERVED: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _DATACENTER: Final = re.compile(r"[a-z0-9_-]{1,64}")
-_PROBE_TARGET: Final = re.compile(r"/[!-\"$-~]*")  # visible ASCII; "#" never goes over the wire
 _SEGMENT_NAME: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]*\}")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}")
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,18}(?:\.[0-9]{1,18})?(?:[eE][+-]?[0-9]{1,2})?")
@@ -59,16 +58,6 @@ def to_number(value: object) -> object:
 def to_boolean(value: object) -> object:
     """As `to_integer`, for true and false in any case."""
     return {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, Untyped) else value
-
-
-def to_range(value: object) -> object:
-    """As `to_integer`, for a range: "200-399", "200,399", or one number for both ends."""
-    if not isinstance(value, Untyped):
-        return value
-    ends = [end.strip() for end in re.split("[-,]", value)]
-    if len(ends) > 2 or not all(_INTEGER.fullmatch(end) for end in ends):
-        return value
-    return [int(ends[0]), int(ends[-1])]
 
 
 def to_list(value: object) -> object:
@@ -206,13 +195,6 @@ def _plain(escape: re.Match[str]) -> str:
     if character in _UNRESERVED:
         raise ValueError(f"must not escape {character}: write it instead of {escape[0]}")
     return escape[0].upper()
-
-
-def check_probe_path(text: str) -> str:
-    """The target of an HTTP probe: a path, a query allowed."""
-    if not _PROBE_TARGET.fullmatch(text):
-        raise ValueError('must begin with "/" and hold visible ASCII characters only, such as /health')
-    return text
 
 
 def check_method(text: str) -> str:

@@ -14,6 +14,7 @@ from importlib.metadata import version
 import structlog
 
 from discovery.consul_sd.names import CONSUL
+from discovery.model import Origin, OriginKind, Problem
 from gateway.admin.facts import Facts
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.publisher import Publisher
@@ -39,11 +40,12 @@ class Gateway:
         publisher: Publisher,
         pool: WorkerPool,
         reloader: Reloader,
+        trouble: Callable[[], str],
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
     ) -> None:
-        """`sources` names those that must answer; `on_serving` is called once, when every worker accepts, `on_drain`
-        when the gateway begins to stop."""
+        """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole. `on_serving`
+        is called once, when every worker accepts, `on_drain` when the gateway begins to stop."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
@@ -53,6 +55,7 @@ class Gateway:
         self._publisher = publisher
         self._pool = pool
         self._reloader = reloader
+        self._trouble = trouble
         self._on_serving = on_serving
         self._on_drain = on_drain
         self._has_served = False
@@ -64,7 +67,8 @@ class Gateway:
         return self._ledger
 
     def facts(self) -> Facts:
-        not_ready = self.not_ready()
+        not_ready, trouble = self.not_ready(), self._trouble()
+        common = (Problem(Origin(OriginKind.GATEWAY, "health checks"), trouble),) if trouble else ()
         return Facts(
             name=self._name,
             version=self._version,
@@ -79,7 +83,7 @@ class Gateway:
             services=self._registry.service_facts(),
             routes=self._registry.route_facts(),
             discovery=tuple(self._registry.sources.values()),
-            problems=(*self._registry.problems, *self._publisher.problems),
+            problems=(*common, *self._registry.problems, *self._publisher.problems),
         )
 
     def not_ready(self) -> tuple[str, ...]:

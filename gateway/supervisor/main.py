@@ -93,7 +93,7 @@ class Supervisor:
         self._ledger_fd = memory.create("gw-ledger", ledger_bytes(workers))
         self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), workers)
         self._registry = Registry(unix_offset=time.time() - time.monotonic())
-        self._agent = HealthAgent(self._on_transition, self._registry.apply_verdict)
+        self._agent = HealthAgent(self._on_transition, self._registry.apply_verdict, self._on_trouble)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
         self._pool = WorkerPool(
             workers,
@@ -122,6 +122,7 @@ class Supervisor:
             publisher=self._publisher,
             pool=self._pool,
             reloader=self._reloader,
+            trouble=lambda: self._agent.trouble,
             on_serving=self._on_serving,
             on_drain=self._on_drain,
         )
@@ -189,6 +190,12 @@ class Supervisor:
         )
         self._registry.apply_transition(transition, time.monotonic())
         self._publisher.on_change()
+
+    def _on_trouble(self, trouble: str) -> None:
+        if trouble:
+            log.error("health checks are in trouble", detail=trouble)
+        else:
+            log.info("health checks are out of trouble")
 
     def _on_workers(self) -> None:
         self._gateway.review()

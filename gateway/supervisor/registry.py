@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import count
 
+from discovery.health_tags import overridden
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
 from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
@@ -291,14 +292,14 @@ class Registry:
 
     def _update_members(self, service: _Service, generation: int, now: float) -> None:
         """Members come, change and go as the sources say."""
-        name, settings = service.spec.name, service.spec.health
+        name = service.spec.name
         self._shortages.pop(name, None)
         listed, before = self._listing.listed(service.spec), service.members
         for address in before.keys() - listed.keys():
             self._dismiss(Target(name, address), generation)
         service.members = {}
         for address, each in listed.items():
-            target = Target(name, address)
+            target, settings = Target(name, address), overridden(service.spec.health, each.instance.health)
             member = before.get(address) or self._admit(target, each.instance, settings, now)
             if member is None:
                 continue

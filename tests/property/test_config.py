@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from discovery.model import Origin, OriginKind
 from gateway.config.document import substitute
+from gateway.config.kinds import Section
 from gateway.config.load import ConfigError, load, service_from_options
-from gateway.config.model import FileConfig, Section, keys_of, subsections
+from gateway.config.model import FileConfig, keys_of, subsections
 from gateway.config.problems import Fault
 from gateway.config.validate import examine
 from gateway.config.values import Untyped

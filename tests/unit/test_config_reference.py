@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from cli.check import check
-from gateway.config.model import FileConfig, Section, keys_of, subsections
+from gateway.config.kinds import Section
+from gateway.config.model import FileConfig, keys_of, subsections
 from gateway.config.reference import render
 
 ROOT = Path(__file__).parents[2]

@@ -38,7 +38,7 @@ def test_text_becomes_what_each_key_needs() -> None:
     )
     assert (service.consul, service.balance, service.max_in_flight) == ("user-service", "weighted", 20)
     assert service.connect_timeout == 1.5
-    assert service.health == HealthSettings(type=ProbeType.TCP, interval=10.0, expected_status=(200, 204))
+    assert service.health == HealthSettings(type=ProbeType.TCP, interval=10.0, expected_status=((200, 204),))
     assert service.outlier.max_ejected_percent == 0
 
 

@@ -47,7 +47,8 @@ def route(path: str, extra: str = "") -> str:
         ("[[routes]]\ntarget_url = 'http://a'", "routes[0].path: is required"),
         (
             SERVICE + "[services.health]\nexpected_status = [200]",
-            "services[0].health.expected_status[1]: must be [low, high]",
+            "services[0].health.expected_status: must be [low, high], or a list of codes and ranges such as "
+            '["200-299", "404"]; it is an array',
         ),
     ],
 )
@@ -125,6 +126,37 @@ def test_what_the_schema_says(text: str, fault: str) -> None:
             'routes[0].target_url: http://a:80 would be a service named as one in [[services]]; write service = "NAME"',
         ),
         (
+            SERVICE + '[services.health]\ntype = "tcp"\nbody_contains = "UP"',
+            'services[0].health.body_contains: is for type = "http" only; type is "tcp"',
+        ),
+        (
+            SERVICE + "[services.health]\nexpect = 'PONG'",
+            'services[0].health.expect: is for type = "tcp" only; type is "http"',
+        ),
+        (
+            SERVICE + "[services.health]\ntls_verify = false",
+            "services[0].health.tls_verify: has no effect without tls = true",
+        ),
+        (
+            SERVICE + "[services.health]\ntls = true\ntls_verify = false\ntls_ca_file = 'ca.pem'",
+            "services[0].health.tls_ca_file: has no effect with tls_verify = false",
+        ),
+        (
+            SERVICE + "[services.health]\nbody_regex = '('",
+            "services[0].health.body_regex: must be a regular expression: missing ), unterminated subpattern at "
+            'position 0; it is "("',
+        ),
+        (
+            SERVICE + "[services.health]\nexpected_status = ['2xx']",
+            "services[0].health.expected_status: must be [low, high], or a list of codes and ranges such as "
+            '["200-299", "404"]; it is an array',
+        ),
+        (
+            SERVICE + "[services.health]\nheaders = { Authorization = 'schlüssel' }",
+            "services[0].health.headers.Authorization: must be visible ASCII characters, with spaces and tabs only "
+            "between them",
+        ),
+        (
             SERVICE + route("/", "timeout = 3\nper_try_timeout = 4.5"),
             "routes[0].per_try_timeout: 4.5 s is more than timeout, 3 s, which includes all attempts",
         ),
@@ -167,6 +199,8 @@ def test_what_no_schema_can_say(text: str, fault: str) -> None:
         SERVICE + route("/a", 'host = "a.example.com"') + route("/a", 'host = "*.example.com"') + route("/a"),
         SERVICE + route("/health/*") + route("/ready/x"),
         '[gateway]\nlisten = ["127.0.0.1:0", "127.0.0.1:0", "[::1]:80"]\nadmin = "127.0.0.1:0"',
+        SERVICE + "[services.health]\ntype = 'grpc'\nservice = 'users.v1'\ntls = true\ntls_ca_file = 'ca.pem'",
+        SERVICE + "[services.health]\ntype = 'tcp'\npath = '/x'\nexpected_status = [200, 399]\nsend = 'a'\nport = 1",
         '[gateway]\nlisten = ["0.0.0.0:80", "[::]:81"]\nadmin = "localhost:82"',
     ],
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gateway.config import values
+from gateway.config import probe_values, values
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ from gateway.config import values
         (values.check_address, "", ""),
         (values.check_state_file, "off", "off"),
         (values.check_state_file, "", ""),
-        (values.check_probe_path, "/health?full=1", "/health?full=1"),
+        (probe_values.check_probe_path, "/health?full=1", "/health?full=1"),
     ],
 )
 def test_accepted(check: Callable[[str], str], text: str, normal: str) -> None:
@@ -120,7 +120,7 @@ def test_accepted(check: Callable[[str], str], text: str, normal: str) -> None:
         (values.check_address, "host:80", "without a port"),
         (values.check_state_file, "/var/lib/", "path of a file"),
         (values.check_state_file, "a\nb", "path of a file"),
-        (values.check_probe_path, "health", 'begin with "/"'),
+        (probe_values.check_probe_path, "health", 'begin with "/"'),
         (values.check_name, " a", "without spaces around"),
         (values.check_gateway_name, "é", "visible ASCII"),
         (values.check_log_target, "a\0b", "a path"),
@@ -139,8 +139,3 @@ def test_only_text_without_types_becomes_a_number() -> None:
     assert values.to_number(values.Untyped("nan")) == "nan"
     assert values.to_boolean(values.Untyped("True")) is True
     assert values.to_boolean(values.Untyped("yes")) == "yes"
-    assert values.to_range(values.Untyped("200-299")) == [200, 299]
-    assert values.to_range(values.Untyped("200, 204")) == [200, 204]
-    assert values.to_range(values.Untyped("204")) == [204, 204]
-    assert values.to_range(values.Untyped("a-b")) == "a-b"
-    assert values.to_range([200, 204]) == [200, 204]

@@ -56,8 +56,8 @@ def test_every_path_is_combined_with_every_host_and_all_else() -> None:
 
 
 def test_options_of_the_service_are_sorted_and_in_their_normal_form() -> None:
-    reading = read("gw.health.path=/ping", "gw.balance=Weighted", "gw.health.interval=2.50", "gw.max_in_flight=07")
-    expected = (("balance", "weighted"), ("health.interval", "2.5"), ("health.path", "/ping"), ("max_in_flight", "7"))
+    reading = read("gw.hash_on=path", "gw.balance=Weighted", "gw.slow_start=2.50", "gw.max_in_flight=07")
+    expected = (("balance", "weighted"), ("hash_on", "path"), ("max_in_flight", "7"), ("slow_start", "2.5"))
     assert reading == TagReading(options=expected)
 
 
@@ -94,7 +94,7 @@ def test_a_bad_path_costs_its_own_route_alone(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tag", ["gw.balance=best", "gw.health.interval=0", "gw.health.expected_status=399-200", "gw.hash_on=header:"]
+    "tag", ["gw.balance=best", "gw.health.interval=0", "gw.health.surprise=1", "gw.health.path", "gw.hash_on=header:"]
 )
 def test_a_bad_option_is_left_out_and_costs_no_route(tag: str) -> None:
     reading = read("gw.path=/x", tag)

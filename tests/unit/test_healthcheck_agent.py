@@ -2,81 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from random import Random
 
 import pytest
 import trio
 import trio.testing
 
 from discovery.settings import HealthSettings, ProbeType
-from healthcheck.agent import HealthAgent, Probe
-from healthcheck.dial import ProbeNotSent
-from healthcheck.lateness import Lateness
-from healthcheck.model import Health, Target, Transition, Verdict
+from healthcheck.agent import HealthAgent, default_in_flight
+from healthcheck.model import Health, Target, Transition
+from tests.health_lab import ONE, TWO, Lab, lacking, passed, refused
 
 SETTINGS = HealthSettings(interval=5.0, timeout=2.0, healthy_threshold=2, unhealthy_threshold=3)
-ONE = Target("users", "127.0.0.1:9001")
-TWO = Target("users", "127.0.0.1:9002")
-
-Script = Callable[[], Verdict]
-
-
-class Lab:
-    """An agent whose probes answer as `answers` says, and what it told. Times are trio's, from the start."""
-
-    def __init__(self, *, takes: float = 0.01, max_in_flight: int = 100) -> None:
-        self.began = trio.current_time()
-        self.takes = takes
-        self.answers: dict[str, Script] = {}
-        self.sent: list[tuple[str, str, float]] = []  # address, path, time
-        self.transitions: list[Transition] = []
-        self.results: list[tuple[Target, bool]] = []
-        self.in_flight = 0
-        self.most_in_flight = 0
-        self.agent = HealthAgent(
-            self.transitions.append,
-            lambda target, verdict: self.results.append((target, verdict.ok)),
-            build=self.build,
-            rng=Random(1),
-            wall=trio.current_time,
-            max_in_flight=max_in_flight,
-        )
-
-    def build(self, address: str, settings: HealthSettings) -> Probe | None:
-        if settings.type is ProbeType.NONE:
-            return None
-
-        async def probe() -> Verdict:
-            self.sent.append((address, settings.path, trio.current_time() - self.began))
-            self.in_flight += 1
-            self.most_in_flight = max(self.most_in_flight, self.in_flight)
-            try:
-                await trio.sleep(self.takes)
-            finally:
-                self.in_flight -= 1
-            return self.answers.get(address, passed)()
-
-        return probe
-
-    def times(self, target: Target) -> list[float]:
-        return [time for address, _, time in self.sent if address == target.address]
-
-    def story(self) -> list[str]:
-        return [f"{t.target.address[-4:]} {t.previous}->{t.health}: {t.detail}" for t in self.transitions]
-
-
-def passed() -> Verdict:
-    return Verdict(ok=True, detail="200 in 3 ms", duration=0.003)
-
-
-def failed() -> Verdict:
-    return Verdict(ok=False, detail="connection refused", duration=0.001)
-
-
-def timed_out() -> Verdict:
-    return Verdict(ok=False, detail="timed out after 2.0 s", duration=2.0)
 
 
 async def test_first_probes_are_sent_at_once_and_admit(
@@ -91,11 +28,14 @@ async def test_first_probes_are_sent_at_once_and_admit(
     await trio.sleep(0.02)
     assert lab.times(ONE) == lab.times(TWO) == [1.0]
     assert sorted(lab.story()) == [
-        "9001 unknown->healthy: 200 in 3 ms",
-        "9002 unknown->healthy: 200 in 3 ms",
+        "9001 unknown->healthy: 200 in 10 ms",
+        "9002 unknown->healthy: 200 in 10 ms",
     ]
     assert lab.agent.health(ONE) is Health.HEALTHY
-    assert lab.agent.last(ONE) == passed()
+    last = lab.agent.last(ONE)
+    assert last is not None
+    assert (last.ok, last.detail) == (True, "200 in 10 ms")
+    assert last.duration == pytest.approx(0.01)
     assert repr(lab.agent) == "<HealthAgent 2 targets>"
 
 
@@ -113,7 +53,7 @@ async def test_gaps_count_from_start_to_start(nursery: trio.Nursery, autojump_cl
     nursery.start_soon(lab.agent.run)
     await trio.sleep(60.0)
     first, *gaps = [b - a for a, b in zip(lab.times(ONE), lab.times(ONE)[1:], strict=False)]
-    assert 2.5 <= first <= 5.0
+    assert 1.9 <= first <= 5.0  # not before the first has ended
     assert len(gaps) >= 9
     assert all(4.5 <= gap <= 5.5 for gap in gaps)
 
@@ -126,7 +66,7 @@ async def test_a_probe_slower_than_the_interval_is_followed_at_once(
     nursery.start_soon(lab.agent.run)
     await trio.sleep(10.0)
     assert lab.times(ONE) == [0.0, 3.0, 6.0, 9.0]
-    assert lab.most_in_flight == 1
+    assert lab.network.most_in_flight == 1
 
 
 async def test_a_failing_instance_is_out_within_interval_and_two_fast_probes(
@@ -136,7 +76,7 @@ async def test_a_failing_instance_is_out_within_interval_and_two_fast_probes(
     lab.agent.reconcile({ONE: SETTINGS})
     nursery.start_soon(lab.agent.run)
     await trio.sleep(10.0)
-    lab.answers[ONE.address] = failed
+    lab.answers[ONE.address] = refused
     broke = trio.current_time()
     while len(lab.transitions) < 2:
         await trio.sleep(0.1)
@@ -145,7 +85,7 @@ async def test_a_failing_instance_is_out_within_interval_and_two_fast_probes(
     lab.answers[ONE.address] = passed
     while len(lab.transitions) < 3:
         await trio.sleep(0.1)
-    assert lab.story()[2] == "9001 unhealthy->healthy: 200 in 3 ms"
+    assert lab.story()[2] == "9001 unhealthy->healthy: 200 in 10 ms"
     gap = lab.times(ONE)[-1] - lab.times(ONE)[-2]
     assert 0.9 <= gap <= 1.1  # the second success was looked for at interval / 5
 
@@ -158,7 +98,7 @@ async def test_probes_in_flight_are_bounded_and_nobody_waits_forever(
     lab.agent.reconcile(targets)
     nursery.start_soon(lab.agent.run)
     await trio.sleep(5.01)
-    assert lab.most_in_flight == 10
+    assert lab.network.most_in_flight == 10
     assert {address for address, _, _ in lab.sent} == {target.address for target in targets}
 
 
@@ -167,7 +107,7 @@ async def test_kept_targets_keep_what_is_known_through_changes(
 ) -> None:
     lab = Lab()
     nursery.start_soon(lab.agent.run)
-    lab.answers[TWO.address] = failed
+    lab.answers[TWO.address] = refused
     lab.agent.reconcile({ONE: SETTINGS, TWO: SETTINGS})
     await trio.sleep(10.0)
     assert (lab.agent.health(ONE), lab.agent.health(TWO)) == (Health.HEALTHY, Health.UNHEALTHY)
@@ -205,7 +145,7 @@ async def test_an_answer_to_an_old_question_is_dropped(
     await trio.sleep(0.75)
     assert lab.results == []
     await trio.sleep(0.5)
-    assert [(path, time) for _, path, time in lab.sent] == [("/health", 0.0), ("/other", 0.5)]
+    assert [(path, time) for _, path, time in lab.sent[:2]] == [("/health", 0.0), ("/other", 0.5)]
     assert lab.results == [(ONE, True)]
 
 
@@ -266,7 +206,7 @@ async def test_a_callback_may_reconcile(nursery: trio.Nursery, autojump_clock: t
         lab.transitions.append(transition)
         agent.reconcile({TWO: SETTINGS})
 
-    agent = HealthAgent(remove, lambda target, verdict: None, build=lab.build)
+    agent = lab.make(remove)
     agent.reconcile({ONE: SETTINGS})
     nursery.start_soon(agent.run)
     await trio.sleep(30.0)
@@ -278,9 +218,6 @@ async def test_a_callback_may_reconcile(nursery: trio.Nursery, autojump_clock: t
 async def test_what_this_machine_could_not_send_says_nothing(
     nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    def lacking() -> Verdict:
-        raise ProbeNotSent("not sent: too many open files on the gateway's machine")
-
     lab = Lab()
     nursery.start_soon(lab.agent.run)
     lab.agent.reconcile({ONE: SETTINGS})
@@ -293,54 +230,48 @@ async def test_what_this_machine_could_not_send_says_nothing(
     last = lab.agent.last(ONE)
     assert last is not None
     assert last.detail.startswith("not sent: too many open files")
+    assert lab.troubles == ["1 of 1 instances cannot be probed: not sent: too many open files on the gateway's machine"]
+    lab.answers[ONE.address] = passed
+    await trio.sleep(6.0)
+    assert lab.troubles[1:] == [""]
 
 
-async def test_timeouts_of_a_process_that_stood_still_are_let_pass_but_not_for_ever(
-    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
+def spread(lab: Lab, since: int, until: int) -> tuple[int, int]:
+    """The least and the most probes sent in any second."""
+    seconds = [int(time) for _, _, time in lab.sent if since <= time < until]
+    counts = [seconds.count(second) for second in range(since, until)]
+    return min(counts), max(counts)
+
+
+@pytest.mark.parametrize("before", [None, 1.0, 60.0])
+async def test_probes_of_many_targets_are_soon_spread_over_the_interval(
+    before: float | None, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
 ) -> None:
-    lab = Lab(takes=2.0)
-    lab.answers[ONE.address] = timed_out
+    """New ones, and those whose interval has changed, all together."""
+    lab = Lab(takes=0.0, max_in_flight=1000)
+    targets = [Target("s", f"10.0.0.1:{port}") for port in range(1, 501)]
     nursery.start_soon(lab.agent.run)
-    lab.agent.reconcile({ONE: replace(SETTINGS, unhealthy_threshold=1)})
-    for number in range(3):
-        await trio.testing.wait_all_tasks_blocked()
-        assert (len(lab.sent), lab.results) == (number + 1, [])
-        mock_clock.jump(3.0)  # one long standstill: the beat and the timeout are both late
-        await trio.testing.wait_all_tasks_blocked()
-        mock_clock.jump(1.2)  # a fast interval
-    assert lab.results == [(ONE, False)]
-    assert lab.agent.health(ONE) is Health.UNHEALTHY
-
-
-async def test_a_refusal_counts_however_late(nursery: trio.Nursery, mock_clock: trio.testing.MockClock) -> None:
-    lab = Lab(takes=2.0)
-    lab.answers[ONE.address] = failed
-    nursery.start_soon(lab.agent.run)
-    lab.agent.reconcile({ONE: SETTINGS})
-    await trio.testing.wait_all_tasks_blocked()
-    mock_clock.jump(3.0)
-    await trio.testing.wait_all_tasks_blocked()
-    assert lab.results == [(ONE, False)]
+    if before:
+        lab.agent.reconcile(dict.fromkeys(targets, replace(SETTINGS, interval=before)))
+        await trio.sleep(0.5)
+    lab.agent.reconcile(dict.fromkeys(targets, SETTINGS))
+    await trio.sleep(30.0)
+    least, most = spread(lab, 10, 30)
+    assert least >= 60  # 100 are the share of a second
+    assert most <= 150
 
 
 async def test_a_fault_in_a_callback_is_not_swallowed(autojump_clock: trio.testing.MockClock) -> None:
     def broken(transition: Transition) -> None:
         raise RuntimeError("a fault of the supervisor")
 
-    agent = HealthAgent(broken, lambda target, verdict: None, build=Lab().build)
+    lab = Lab()
+    agent = lab.make(broken)
     agent.reconcile({ONE: SETTINGS})
-    with pytest.RaisesGroup(pytest.RaisesExc(RuntimeError, match="a fault of the supervisor")):
+    with pytest.raises(RuntimeError, match="a fault of the supervisor"):
         await agent.run()
+    assert lab.network.is_closed
 
 
-async def test_lateness_is_the_time_the_loop_stood_still(
-    nursery: trio.Nursery, mock_clock: trio.testing.MockClock
-) -> None:
-    lateness = Lateness()
-    assert lateness.lost(trio.current_time()) == 0.0
-    nursery.start_soon(lateness.run)
-    await trio.testing.wait_all_tasks_blocked()
-    mock_clock.jump(2.0)
-    assert lateness.lost(trio.current_time()) == pytest.approx(1.9)  # before the beat itself has woken
-    await trio.testing.wait_all_tasks_blocked()
-    assert lateness.lost(trio.current_time()) == pytest.approx(1.9)
+def test_the_bound_on_probes_leaves_descriptors_for_others() -> None:
+    assert 1 <= default_in_flight() <= 4000

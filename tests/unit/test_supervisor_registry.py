@@ -167,9 +167,9 @@ def test_a_service_that_is_gone_leaves_the_snapshot() -> None:
 
 def test_tags_make_services_and_routes_of_their_own() -> None:
     bench = Bench()
-    tagged = TaggedService("consul", "web", (route(origin=TAG),), (("balance", "random"), ("health.path", "/ping")), ())
+    tagged = TaggedService("consul", "web", (route(origin=TAG),), (("balance", "random"),), ())
     bench.registry.apply_event(tagged)
-    bench.answer(ONE, source="consul")
+    bench.answer(replace(ONE, health=(("path", "/ping"),)), source="consul")
     built = bench.build()
     assert built is not None
     assert [(each.path, each.service) for each in built.routes] == [("/web/*", "web")]
@@ -180,6 +180,36 @@ def test_tags_make_services_and_routes_of_their_own() -> None:
     built = bench.build()
     assert built is not None
     assert (built.routes, built.services) == ((), ())
+
+
+def test_an_instances_own_tags_change_its_probes_alone_and_reset_nothing() -> None:
+    bench = Bench(consul_service())
+    bench.answer(ONE, TWO, source="consul")
+    bench.build()
+    bench.turn(Health.HEALTHY)
+    bench.build()
+    first, second = Target("web", ONE.address), Target("web", TWO.address)
+    before = bench.registry.targets[second]
+    tagged = replace(ONE, health=(("path", "/ping"), ("interval", 1.0)))
+    bench.answer(tagged, TWO, source="consul")
+    bench.build()
+    assert bench.registry.targets == {first: HealthSettings(path="/ping", interval=1.0), second: HealthSettings()}
+    assert bench.registry.targets[second] is before
+    assert bench.standbys() == {ONE.address: Standby.ELIGIBLE, TWO.address: Standby.NOT_PROBED}
+    version = bench.registry.targets_version
+    bench.answer(replace(tagged, weight=9), TWO, source="consul")
+    bench.configure(replace(consul_service(), health=HealthSettings(timeout=1.0)))
+    bench.build()
+    assert bench.registry.targets[first] == HealthSettings(path="/ping", interval=1.0, timeout=1.0)
+    assert bench.registry.targets_version == version + 2
+    assert bench.standbys()[ONE.address] is Standby.ELIGIBLE
+
+
+def test_an_instance_that_asks_not_to_be_probed_takes_traffic() -> None:
+    bench = Bench(consul_service())
+    bench.answer(replace(ONE, health=(("type", ProbeType.NONE),)), TWO, source="consul")
+    bench.build()
+    assert bench.standbys() == {ONE.address: Standby.ELIGIBLE, TWO.address: Standby.NOT_PROBED}
 
 
 def test_tags_use_the_files_service_of_that_consul_name() -> None:
