@@ -154,7 +154,7 @@ class BoardReader:
             body = start + SLOT_HEADER_BYTES
             payload = self._memory[body : body + length]
             if generation < self._newest:
-                continue  # the slot seen last was not announced yet when it was read: the announcement is about to follow
+                continue  # what was read last was not announced yet; that is about to follow
             if words[head + S_SEQUENCE] == sequence and _checksum(generation, payload) == checksum:
                 self._newest = generation
                 return generation, payload
