@@ -1,0 +1,91 @@
+"""A real gateway, run as a person runs it: `gw up -c gateway.toml --workers N`."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import signal
+import subprocess
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.load.processes import free_ports
+from benchmarks.rig.children import Stuck, child, end, wait_until
+
+START_SECONDS = 60.0
+
+
+class RunningGateway:
+    """One gateway; a context manager. It can be ended and started again with the same addresses and files."""
+
+    def __init__(self, command: str, folder: Path, config: str, workers: int) -> None:
+        """`command` is the path of gw; `config` lacks `listen`, `admin` and the logs, which are set here."""
+        self.port, self.admin_port = free_ports(2)
+        self.workers = workers
+        self.log = folder / "gateway.log"
+        self.pid = 0
+        self.ready_seconds = 0.0  # from the start of the process to a good /ready
+        self._stack = ExitStack()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = folder
+        file = folder / "gateway.toml"
+        head = f'[gateway]\nlisten = ["127.0.0.1:{self.port}"]\nadmin = "127.0.0.1:{self.admin_port}"\n'
+        file.write_text(f'{head}\n[log]\naccess = "{folder}/access.log"\n\n{config}')
+        self._command = [command, "up", "-c", str(file), "--workers", str(workers)]
+
+    def __enter__(self) -> RunningGateway:
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def start(self, timeout: float = START_SECONDS) -> None:
+        """Returns once /ready on the admin address says 200."""
+        began = time.monotonic()
+        context = child(self._command, log=self.log, folder=self._folder, stop=signal.SIGINT)
+        self._process = self._stack.enter_context(context)
+        self.pid = self._process.pid
+        wait_until(self._is_ready, timeout, f"the gateway ready; see {self.log}")
+        self.ready_seconds = time.monotonic() - began
+
+    def _is_ready(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            said = self.log.read_text()[-2000:]
+            raise Stuck(f"the gateway ended with {self._process.returncode}:\n{said}")
+        time.sleep(0.02)  # asking costs the supervisor as well
+        with contextlib.suppress(OSError):
+            return self.get("/ready")[0] == 200
+        return False
+
+    def end(self) -> None:
+        """SIGTERM, which drains; SIGINT after it when that takes long. Returns when it is gone."""
+        if self._process is not None:
+            end_twice(self._process)
+        self._stack.close()
+        self._process = None
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body of a path of the admin interface."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+
+def end_twice(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM lets requests finish; the second signal, two seconds later, does not wait for them."""
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(2.0)
+    end(process, signal.SIGINT)
