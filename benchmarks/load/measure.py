@@ -74,17 +74,26 @@ def tree(root: int) -> tuple[int, ...]:
 
 def cpu_seconds(root: int) -> float:
     """User and system time used so far by the tree under `root`."""
-    ticks = 0
-    for pid in tree(root):
-        if (fields := _stat(pid)) is not None:
-            ticks += sum(int(fields[at]) for at in (_USER, _SYSTEM, _CHILD_USER, _CHILD_SYSTEM))
-    return ticks * _TICK
+    return sum(cpu_of(pid) for pid in tree(root))
+
+
+def cpu_of(pid: int) -> float:
+    """User and system time used so far by one process, and by its children that ended; 0 when it is gone."""
+    fields = _stat(pid)
+    if fields is None:
+        return 0.0
+    return sum(int(fields[at]) for at in (_USER, _SYSTEM, _CHILD_USER, _CHILD_SYSTEM)) * _TICK
 
 
 def memory(root: int) -> Memory:
     """What the tree under `root` holds now."""
+    return memory_of(tree(root))
+
+
+def memory_of(pids: Sequence[int]) -> Memory:
+    """What these processes hold now."""
     rss = pss = peak = 0
-    for pid in tree(root):
+    for pid in pids:
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             lines += Path(f"/proc/{pid}/status").read_text().splitlines()

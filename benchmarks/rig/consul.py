@@ -87,7 +87,10 @@ class Consul:
         listening = f"http = {http_port} server = {server} serf_lan = {serf} serf_wan = -1 dns = -1 grpc = -1 {tls}"
         words = [binary(), "agent", "-bind=127.0.0.1", "-client=127.0.0.1", f"-node={self.name}", "-log-level=warn"]
         words += ["-hcl", f"ports {{ {listening} }}", "-hcl", "disable_update_check = true"]
-        words += ["-hcl", "performance { raft_multiplier = 1 }", "-hcl", "limits { http_max_conns_per_client = 4096 }"]
+        words += [
+            "-hcl",
+            "performance { raft_multiplier = 1 }",
+        ]
         data = f"-data-dir={self._folder / self.name}"
         words += {"dev": ["-dev"], "server": ["-server", data], "client": [data]}[self._role]
         words += ["-hcl", self.config] if self.config else []

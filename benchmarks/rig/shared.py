@@ -21,7 +21,7 @@ from gateway.shm import memory
 from gateway.shm.board import BoardReader
 from gateway.shm.layout import I_ATTEMPTS, L_ROWS, R_GENERATION, instance_word, row_word
 from gateway.snapshot.codec import Decoder
-from gateway.snapshot.model import InstanceRecord
+from gateway.snapshot.model import InstanceRecord, Snapshot
 
 LOOK_SECONDS = 0.001
 
@@ -55,12 +55,15 @@ class Shared:
             raise Stuck("no whole snapshot on the board")
         return copy
 
+    def snapshot(self) -> Snapshot:
+        """The newest one."""
+        return self._decoder.decode(self.payload()[1])
+
     def instances(self, service: str) -> tuple[int, Instances]:
         """The newest generation, and the service's instances in it."""
-        generation, payload = self.payload()
-        services = {each.name: each for each in self._decoder.decode(payload).services}
-        found = services.get(service)
-        return generation, {each.address: each for each in found.instances} if found else {}
+        snapshot = self.snapshot()
+        found = next((each for each in snapshot.services if each.name == service), None)
+        return snapshot.generation, {each.address: each for each in found.instances} if found else {}
 
     def attempts(self, cell: int) -> list[int]:
         """Attempts that each worker has begun on an instance."""
