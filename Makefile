@@ -16,13 +16,15 @@ TEST_READY := $(VENV)/.ready-test
 FUZZ_READY := $(VENV)/.ready-fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fuzz clean
+.PHONY: help demo test check bench events scale fuzz clean
 
 help:
 	@echo "make demo    run the gateway with three small backends of its own"
 	@echo "make test    every check and every test, against a real Consul"
 	@echo "make check   ruff, mypy and import-linter only"
 	@echo "make bench   compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
+	@echo "make events  what each event (kill -9, a hang, Consul gone...) costs the requests that pass (ARGS='--help')"
+	@echo "make scale   500 services with 5,000 instances in a real Consul (ARGS='--help')"
 	@echo "make fuzz    look for inputs that break the parsers and machines (FUZZ_SECONDS=60 for each of four targets)"
 	@echo "make clean   remove everything that these made"
 
@@ -45,6 +47,10 @@ check: $(TEST_READY)
 # What `pip install .` gives, compiled, in an environment of its own.
 bench: $(RUN_READY) $(BENCH_VENV)/.made
 	$(BIN)/python -m benchmarks.load --gw gw=$(BENCH_VENV)/bin/gw $(ARGS)
+
+# Both against a real Consul, as `make test` needs it.
+events scale: $(RUN_READY) $(BENCH_VENV)/.made
+	$(BIN)/python -m benchmarks.$@ --gw $(BENCH_VENV)/bin/gw $(ARGS)
 
 $(BENCH_VENV)/.made: pyproject.toml setup.py $(shell find cli discovery gateway healthcheck -name '*.py')
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)

@@ -128,7 +128,7 @@ class HealthAgent:
 
     def reconcile(self, targets: Mapping[Target, HealthSettings]) -> None:
         """Probe exactly these targets from now on. May be called before and while `run` runs, from its thread."""
-        for target in [target for target in self._records if target not in targets]:
+        for target in self._records.keys() - targets.keys():
             gone = self._records.pop(target)
             gone.is_gone = True
             self._stop(gone)

