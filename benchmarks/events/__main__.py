@@ -13,23 +13,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.events.figures import Row, Times
-from benchmarks.events.page import HEADINGS, page, remarks, words
+from benchmarks.events.page import HEADINGS, fill_in, page, remarks, words
 from benchmarks.events.scenarios import SCENARIOS, Options, run
-from benchmarks.events.stage import LATENCY
+from benchmarks.events.stage import LATENCY, ROOT
 from benchmarks.load.__main__ import names, positive
 from benchmarks.load.processes import raise_file_limit
 from benchmarks.rig import consul
-from benchmarks.rig.about import RAW, RESULTS, About, about
+from benchmarks.rig.about import RAW, RESULTS, About, about, program
 from benchmarks.rig.children import Stuck, end_by_signal
+from benchmarks.rig.consul import ConsulRefused
 
 PAGE = RESULTS / "events.md"
+DOCUMENT = ROOT / "docs" / "discovery-and-health.md"
 
 
 def options() -> argparse.ArgumentParser:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.events", description=__doc__)
     parser.add_argument("--only", help=f"some of {','.join(SCENARIOS)}")
-    parser.add_argument("--gw", default=str(Path(sys.executable).with_name("gw")), help="the gateway's command")
+    parser.add_argument(
+        "--gw", type=program, default=str(Path(sys.executable).with_name("gw")), help="the gateway's program"
+    )
     parser.add_argument("--workers", type=positive, default=4)
     parser.add_argument("--rate", type=positive, default=500, help="requests a second: %(default)s")
     parser.add_argument("--repetitions", type=positive, default=20, help="%(default)s; a quarter of it for slow events")
@@ -69,7 +73,7 @@ def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, rows:
         began = time.monotonic()
         try:
             row = run(name, asked, place)
-        except Stuck as error:
+        except (Stuck, ConsulRefused, OSError) as error:
             failed.append(name)
             print(f"{name}: {error}", flush=True)
             continue
@@ -113,7 +117,8 @@ def main() -> int:
     text = page(where, rows, workers=workers, rate=rate, latency=LATENCY)
     if given.page:
         PAGE.write_text(text)
-        print(f"written: {PAGE}")
+        DOCUMENT.write_text(fill_in(DOCUMENT.read_text(), rows))
+        print(f"written: {PAGE}, {DOCUMENT}")
     else:
         print(text)
     for name in failed:

@@ -47,6 +47,7 @@ Each row is a scenario on a gateway, a Consul and instances of its own. Millisec
 - The health check asks `/health` every 1.0 s, three failures in a row (0.5 s apart) take an instance out, and two
   successes bring it back. The route has `per_try_timeout = 1.0`: the time after which a GET that hangs is repeated
   elsewhere. Everything else is as it is by default.
+- An instance that is started again has to start first: a Python process, some 0.3 s of an idle machine.
 """
 
 
@@ -94,3 +95,12 @@ def page(where: About, rows: Sequence[Row], *, workers: int, rate: float, latenc
     table = markdown(HEADINGS, [words(row) for row in rows])
     lines = ["# What happens to requests on each event", "", head, "## Figures", "", *table, ""]
     return "\n".join([*lines, *(f"- {each}" for each in remarks(rows))]) + "\n"
+
+
+MARK = "<!-- Written by `make events ARGS=--page` from here on; do not edit. -->"
+
+
+def fill_in(document: str, rows: Sequence[Row]) -> str:
+    """The document with the table behind its mark. Raises ValueError when it has none."""
+    kept = document[: document.index(MARK) + len(MARK)]
+    return "\n".join([kept, "", *markdown(HEADINGS, [words(row) for row in rows])]) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -50,6 +51,14 @@ def about(command: str) -> About:
         versions=(gateway("gw", command).version(), consul.version()),
         busy=os.getloadavg()[0],
     )
+
+
+def program(text: str) -> str:
+    """The absolute path of a program: it is run in other folders. Raises ValueError when it cannot be run."""
+    found = shutil.which(text)
+    if found is None:
+        raise ValueError(f"no program {text}")
+    return str(Path(found).absolute())
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

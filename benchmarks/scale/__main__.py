@@ -14,8 +14,9 @@ from pathlib import Path
 from benchmarks.load.__main__ import names, positive
 from benchmarks.load.processes import raise_file_limit
 from benchmarks.rig import consul
-from benchmarks.rig.about import RAW, RESULTS, about
+from benchmarks.rig.about import RAW, RESULTS, about, program
 from benchmarks.rig.children import Stuck, end_by_signal
+from benchmarks.rig.consul import ConsulRefused
 from benchmarks.scale.page import page
 from benchmarks.scale.run import OPTIONS, Figures, Plan, run
 
@@ -26,7 +27,9 @@ def options() -> argparse.ArgumentParser:
     """The command's options."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
     parser.add_argument("--only", help=f"some of {','.join(OPTIONS)}")
-    parser.add_argument("--gw", default=str(Path(sys.executable).with_name("gw")), help="the gateway's command")
+    parser.add_argument(
+        "--gw", type=program, default=str(Path(sys.executable).with_name("gw")), help="the gateway's program"
+    )
     parser.add_argument("--workers", type=positive, default=4)
     parser.add_argument("--services", type=positive, default=500)
     parser.add_argument("--each", type=positive, default=10, help="instances of a service: %(default)s")
@@ -49,7 +52,7 @@ def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, runs:
         place.mkdir()
         try:
             runs.append(run(kind, plan, place))
-        except Stuck as error:
+        except (Stuck, ConsulRefused, OSError) as error:
             failed.append(kind)
             print(f"{kind}: {error}", flush=True)
     return failed

@@ -22,7 +22,7 @@ from benchmarks.events.figures import (
     last_ms,
     used_ms,
 )
-from benchmarks.events.page import HEADINGS, page, remarks, words
+from benchmarks.events.page import HEADINGS, MARK, fill_in, page, remarks, words
 from benchmarks.rig.about import About, percentile
 from benchmarks.rig.shared import Change, History
 
@@ -83,6 +83,13 @@ def test_the_page_says_where_it_was_made_and_every_cause() -> None:
     text = page(ABOUT, [ROW], workers=4, rate=500.0, latency=0.005)
     for part in (*ABOUT.lines(), "4 workers", "500 requests a second", "| kill -9 | 2 |", "3 x 502 upstream_reset"):
         assert part in text
+
+
+def test_the_table_in_the_documentation_is_written_anew() -> None:
+    once = fill_in(f"# Words\n{MARK}\nold\n", [ROW])
+    assert once.startswith(f"# Words\n{MARK}\n\n| event |")
+    assert "old" not in once
+    assert fill_in(once, [ROW]) == once
 
 
 def test_raw_figures_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
