@@ -156,7 +156,9 @@ class Observer:
         if self.shared.generation != self._history.changes[-1].generation:
             self._note_snapshot(now)
         used = self.shared.generations()
-        for change in self._history.changes[-8:]:
+        for change in reversed(self._history.changes):
+            if None not in change.used_at:
+                break  # a worker that uses this one uses what came before it
             for row, at in enumerate(change.used_at):
                 if at is None and used[row] >= change.generation:
                     change.used_at[row] = now
