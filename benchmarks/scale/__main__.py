@@ -84,7 +84,7 @@ def main() -> int:
     raw.write_text(json.dumps({"about": asdict(where), "runs": [asdict(each) for each in runs]}, indent=1))
     print(f"raw figures: {raw}")
     if runs:
-        text = page(where, runs, given.workers)
+        text = page(where, runs, given.workers, given.connections)
         print(text)
         if given.page:
             PAGE.write_text(text)

@@ -41,7 +41,8 @@ def test_the_page_has_a_column_for_each_run() -> None:
         Figures(kind, 5000, rest={"supervisor": 0.011}, add_ms=[10.0, 20.0], change_cpu_ms={"supervisor": 1.5})
         for kind in ("none", "probes")
     ]
-    text = page(About("now", "A CPU", "Linux", ("gw 1",), 0.0), runs, 4)
+    text = page(About("now", "A CPU", "Linux", ("gw 1",), 0.0), runs, 4, 0)
+    assert "Consul allows 200 connections" in text
     assert "|  | health type none | probes every 5 s |" in text
     assert "| registered, 2 times: p50 / p99 | 10.0 / 20.0 ms | 10.0 / 20.0 ms |" in text
     assert "| CPU at rest, supervisor | 1.1 % | 1.1 % |" in text
