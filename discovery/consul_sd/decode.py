@@ -52,9 +52,12 @@ def decode_health(data: Any) -> tuple[Registration, ...]:
 
 
 def decode_services(data: Any) -> Mapping[str, tuple[str, ...]]:
-    """The JSON of /v1/catalog/services: every service with the tags of all its instances. Raises DecodeError."""
+    """The JSON of /v1/catalog/services: every service with the tags of all its instances, sorted. Raises DecodeError.
+
+    Consul lists them in another order each time, which must not look like a change of the service.
+    """
     try:
-        return {str(name): tuple(tags or ()) for name, tags in data.items()}
+        return {str(name): tuple(sorted(tags or ())) for name, tags in data.items()}
     except (AttributeError, TypeError) as error:
         raise DecodeError(f"the answer of /v1/catalog/services is malformed: {error}") from error
 

@@ -108,5 +108,6 @@ def test_another_shape_is_an_error(data: object) -> None:
 
 def test_services_come_with_their_tags() -> None:
     assert decode_services({"web": ["a", "b"], "db": None}) == {"web": ("a", "b"), "db": ()}
+    assert decode_services({"web": ["b", "a"]}) == decode_services({"web": ["a", "b"]})  # Consul's order is any
     with pytest.raises(DecodeError):
         decode_services([])
