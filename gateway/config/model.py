@@ -246,8 +246,7 @@ class OutlierConfig(Section):
     )
     max_ejected_percent: Whole = Field(
         default=50, ge=0, le=100,
-        description="Most instances ejected, or held for flapping, at once: of those that would take traffic, "
-        "rounded down, never the last one. 0: none is.",
+        description="Most instances ejected, or held for flapping, at once; rounded down, never the last. 0: none.",
     )  # fmt: skip
 
 

@@ -40,12 +40,6 @@ _CONNECT: Final = frozenset((Reason.CONNECT_REFUSED, Reason.CONNECT_FAILED, Reas
 _FAILED_STATUS: Final = frozenset((502, 503, 504))
 
 
-def begin_attempt(ctx: Context, instance: LiveInstance) -> None:
-    """Count an attempt in; at once, so that other workers see it with their next pick."""
-    ctx.words[instance.in_flight_own] += 1
-    ctx.counts.attempt(instance)
-
-
 def end_attempt(ctx: Context, service: LiveService, instance: LiveInstance, reason: Reason, *, stale: bool) -> None:
     """An attempt ended without a whole response. stale: that says nothing of the instance."""
     words = ctx.words

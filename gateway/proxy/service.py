@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from discovery.model import join_address
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.proxy.upstream import Upstream
 
 _NANO: Final = 1_000_000_000
+_NO_INSTANCES: Final[tuple[LiveInstance, ...]] = ()
+_CLAIMS: Final = 4  # tries to be the one that has an instance's last free place
 
 
 class EjectionNews(Protocol):
@@ -204,6 +207,46 @@ class LiveService:
     def has_eligible(self) -> bool:
         """Is there any instance that could take a request, were it not for its limit?"""
         return bool(self._eligible)
+
+    def choose(
+        self, only: frozenset[str] | None, now: float, key: bytes, tried: Sequence[LiveInstance]
+    ) -> LiveInstance | None:
+        """An instance for an attempt, among `only` if given, rather one not tried.
+
+        The attempt is counted as in flight, at once, so that other workers see it with their next pick.
+        """
+        picker = self.picker if only is None else self.subset(only).picker
+        if self.record.max_in_flight:
+            return self._claim(picker, now, key, tried)
+        instance = picker.pick(now, key, tried)
+        if instance is None and tried:  # every other one was tried: any is better than none
+            instance = picker.pick(now, key, _NO_INSTANCES)
+        if instance is not None:
+            self._words[instance.in_flight_own] += 1
+        return instance
+
+    def _claim(self, picker: Picker, now: float, key: bytes, tried: Sequence[LiveInstance]) -> LiveInstance | None:
+        """As `choose`, within `max_in_flight`.
+
+        Workers look at the same time, so a look before the count is not enough: who finds too many after it takes his
+        back, and looks again, as another may have done the same.
+        """
+        words = self._words
+        has_lost = False
+        for _ in range(_CLAIMS):
+            instance = picker.pick(now, key, tried)
+            if instance is None and tried:
+                instance = picker.pick(now, key, _NO_INSTANCES)
+            if instance is None:
+                if has_lost:  # to somebody who may be taking his count back just now
+                    continue
+                return None
+            words[instance.in_flight_own] += 1
+            if instance.in_flight(words) <= self.record.max_in_flight:
+                return instance
+            words[instance.in_flight_own] -= 1
+            has_lost = True
+        return None
 
     def observe(self, instance: LiveInstance, ok: bool, connect_failed: bool, now: float, why: str) -> None:
         """Learn from a real attempt; may eject the instance from this worker's picks at once. `why` it failed."""
