@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self, cast
+from typing import TYPE_CHECKING, Final, Self, TypedDict, cast
 
 import httpx
 
@@ -74,6 +74,16 @@ def _callable(text: str) -> str:
     return _EVERY_ADDRESS.get(host, host or "127.0.0.1") + colon + port if colon else address
 
 
+class Drained(TypedDict):
+    """The answer to a drain or its end."""
+
+    service: str
+    instance: str
+    draining: bool
+    changed: bool  # False: it was so already
+    generation: int  # from this one on it holds
+
+
 class AdminClient:
     """One gateway's admin interface. Methods raise NobodyAnswers and Refused."""
 
@@ -110,9 +120,16 @@ class AdminClient:
     def down(self) -> None:
         self._ask("POST", "/api/down")
 
-    def _ask(self, method: str, path: str, timeout: float = TIMEOUT) -> dict[str, object]:
+    def drain(self, service: str, instance: str, by: str, *, undo: bool = False) -> Drained:
+        """Take an instance out of balancing, or with `undo` put it back."""
+        asked = {"service": service, "instance": instance, "by": by}
+        return cast("Drained", self._ask("POST", "/api/undrain" if undo else "/api/drain", asked=asked))
+
+    def _ask(
+        self, method: str, path: str, timeout: float = TIMEOUT, asked: dict[str, str] | None = None
+    ) -> dict[str, object]:
         try:
-            response = self._http.request(method, path, timeout=timeout)
+            response = self._http.request(method, path, timeout=timeout, json=asked)
         except httpx.ConnectError as error:
             raise NobodyAnswers(self._nobody(_innermost(error))) from error
         except httpx.TimeoutException as error:

@@ -127,11 +127,49 @@ def routes(json: Json = False, admin: Admin = None) -> None:
 
 
 @app.command()
-def services(json: Json = False, admin: Admin = None) -> None:
+def services(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Only this service.", show_default=False)] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="What became of each instance: when, who decided, why.")
+    ] = False,
+    json: Json = False,
+    admin: Admin = None,
+) -> None:
     """Show the services in force and their instances."""
     from cli import inspect
 
-    _talk(lambda: inspect.services(admin, as_json=json))
+    _talk(lambda: inspect.services(admin, name, as_json=json, history=history))
+
+
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.", show_default=False)]
+Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, host:port.", show_default=False)]
+
+
+@app.command()
+def drain(
+    service: Service,
+    instance: Instance,
+    wait: Annotated[bool, typer.Option("--wait", help="Return once none of its requests is left.")] = False,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=0.0, help="Wait at most so long, then exit 1. 0: no limit.")
+    ] = 0.0,
+    admin: Admin = None,
+) -> None:
+    """Take an instance out of balancing; its requests finish.
+
+    It stays out, over reloads and whatever Consul says, until `gw undrain`.
+    """
+    from cli import drain as draining
+
+    _talk(lambda: draining.drain(admin, service, instance, wait=wait, timeout=timeout))
+
+
+@app.command()
+def undrain(service: Service, instance: Instance, admin: Admin = None) -> None:
+    """Put a drained instance back into balancing."""
+    from cli import drain as draining
+
+    _talk(lambda: draining.undrain(admin, service, instance))
 
 
 @app.command()

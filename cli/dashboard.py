@@ -92,6 +92,7 @@ class Dashboard:
             Column("FAILED", right=True),
             Column("PROBES FAILED", right=True, optional=True),
             Column("EJECTIONS", right=True, optional=True),
+            Column("FLAPS", right=True, optional=True),
             Column("WHY", flexible=True),
         ]
         rows: list[Line] = []
@@ -108,6 +109,7 @@ class Dashboard:
                         self._failures(instance),
                         Text(f"{instance['checks_failed']:,} of {probes:,}" if probes else "-"),
                         Text(f"{instance['ejections_total']:,}"),
+                        self._flaps(instance),
                         self._why(instance),
                     ]
                 )
@@ -241,6 +243,7 @@ class Dashboard:
             Column("INSTANCE"),
             Column("HEALTH"),
             Column("SINCE", right=True),
+            Column("FLAPS", right=True, optional=True),
             Column("WEIGHT", right=True, optional=True),
             Column("BUSY" if self.screen.is_narrow else "IN FLIGHT", right=True),
             Column("REQ/S", right=True),
@@ -263,6 +266,7 @@ class Dashboard:
                         self._address(instance, with_name=self.screen.is_wide),
                         self._health(instance),
                         Text(age(seconds_between(instance["since"], now)), "dim"),
+                        self._flaps(instance),
                         Text(f"{instance['weight']:g}"),
                         Text(f"{instance['in_flight']:,}"),
                         Text(rate(rates.instances.get(key, 0.0))),
@@ -307,6 +311,7 @@ class Dashboard:
             "  ",
             (count, colour),
             "  ",
+            ("FAILS OPEN  " if service["failing_open"] else "", "bold red"),
             (self.screen.join(*map(words, parts[:1]), *parts[1:]), "dim"),
         )
 
@@ -331,6 +336,9 @@ class Dashboard:
         if detail and reason == "unhealthy":  # the word beside says so already
             return Text(detail, colour)
         return Text(f"{words(reason)}: {detail}" if detail else words(reason), colour)
+
+    def _flaps(self, instance: InstanceStatus) -> Text:
+        return Text(f"{instance['flaps']:,}", "yellow" if instance["flaps"] else "dim")
 
     def _failures(self, instance: InstanceStatus) -> Text:
         return Text(f"{instance['failures_total']:,}", "red" if instance["failures_total"] else "dim")

@@ -58,18 +58,26 @@ def routes(admin: str | None, *, as_json: bool) -> int:
     return 0
 
 
-def services(admin: str | None, *, as_json: bool) -> int:
-    """The services in force, their instances, and where each came from."""
+def services(admin: str | None, name: str | None, *, as_json: bool, history: bool) -> int:
+    """The services in force, or the one of this name: instances and origins, or what became of the instances."""
     with AdminClient(find_admin(admin, os.environ, Path.cwd())) as client:
         tables = client.services()
+    if name is not None:
+        names = [service["name"] for service in tables["services"]]
+        if name not in names:
+            there = f"There are: {', '.join(names)}." if names else "There are none."
+            typer.echo(f"There is no service {name!r}. {there}", err=True)
+            return 2
+        tables["services"] = [service for service in tables["services"] if service["name"] == name]
     if as_json:
         _print_json(tables)
-    else:
-        from cli.dashboard import Dashboard
-        from cli.render import Screen
+        return 0
+    from cli.dashboard import Dashboard
+    from cli.history import history as transitions
+    from cli.render import Screen
 
-        screen = Screen()
-        screen.print(Dashboard(screen).services(tables))
+    screen = Screen()
+    screen.print(transitions(screen, tables) if history else Dashboard(screen).services(tables))
     return 0
 
 

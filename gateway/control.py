@@ -31,6 +31,8 @@ class Tell(StrEnum):
     DRAIN = "drain"  # supervisor: finish what is in flight, then exit 0
     STOP = "stop"  # supervisor: exit now
     REOPEN_LOG = "reopen_log"  # supervisor: open the access log file anew
+    REFUTE = "refute"  # supervisor: a probe succeeded (service, instance, since, detail); see LiveService.refute
+    EJECTION = "ejection"  # worker: its ejections in the ledger changed (service, instance, detail, is_over)
     LOG = "log"  # worker: a line for the supervisor's log (level, event, fields)
 
 

@@ -29,6 +29,7 @@ import struct
 import sys
 import time
 from collections import Counter, deque
+from collections.abc import Coroutine
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
@@ -49,6 +50,8 @@ class State:
     connections: int = 0
     connections_open: int = 0
     requests: int = 0
+    slow_now: int = 0  # answers that take time, under way
+    slow_most: int = 0  # the most of them at once
     health_checks: int = 0
     bytes_received: int = 0
     bytes_sent: int = 0  # of bodies of /bytes, handed to the transport
@@ -207,7 +210,7 @@ class Server(asyncio.Protocol):
         _, first, *rest = path.split("/")
         argument = rest[0] if rest else ""
         if first in SLOW or (state.latency and first not in FAST):
-            return self.slow(request, first, argument, query)
+            return self.count_slow(self.slow(request, first, argument, query))
         if first == "status" and argument:
             return self.send(request, b"", int(argument))
         if first == "close":
@@ -215,6 +218,14 @@ class Server(asyncio.Protocol):
         if first == "reset":
             return self.reset()
         return self.send(request, self.echo(request))
+
+    async def count_slow(self, answer: Coroutine[None, None, None]) -> None:
+        self.state.slow_now += 1
+        self.state.slow_most = max(self.state.slow_most, self.state.slow_now)
+        try:
+            await answer
+        finally:
+            self.state.slow_now -= 1
 
     async def slow(self, request: Request, first: str, argument: str, query: str) -> None:
         if self.state.latency:
@@ -317,6 +328,7 @@ class Server(asyncio.Protocol):
                 "connections": state.connections,
                 "connections_open": state.connections_open,
                 "requests": state.requests,
+                "slow_most": state.slow_most,
                 "health_checks": state.health_checks,
                 "bytes_received": state.bytes_received,
                 "bytes_sent": state.bytes_sent,

@@ -153,8 +153,30 @@ class RunningGateway:
     def admin_get(self, path: str) -> Answer:
         return _ask(self.admin, "GET", path, b"", {})
 
-    def admin_post(self, path: str) -> Answer:
-        return _ask(self.admin, "POST", path, b"{}", {"Content-Type": "application/json"})
+    def admin_post(self, path: str, asked: Mapping[str, object] | None = None) -> Answer:
+        body = json.dumps(asked or {}).encode()
+        return _ask(self.admin, "POST", path, body, {"Content-Type": "application/json"})
+
+    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`gw` with these arguments, pointed at this gateway."""
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "cli.app", *arguments, "--admin", self.admin],
+            cwd=self.config_path.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def instance(self, address: str) -> dict[str, Any]:
+        """What its status says of an instance of its first service."""
+        instances: list[dict[str, Any]] = self.status()["services"][0]["instances"]
+        return next(each for each in instances if each["address"] == address)
+
+    def eligible(self) -> set[str]:
+        """The addresses of the first service's instances that take traffic."""
+        return {each["address"] for each in self.status()["services"][0]["instances"] if each["eligible"]}
 
     def status(self) -> dict[str, Any]:
         """What `gw status --json` prints."""

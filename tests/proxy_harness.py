@@ -127,7 +127,8 @@ class World:
         ctx.date = b"Tue, 14 Nov 2023 22:13:20 GMT"
         self.clients: list[FakeTransport] = []
         self._view = View(BoardReader(self._reader), first, Decoder())
-        self._view.start(ctx, 1)
+        self.ejections: list[str] = []
+        self._view.start(ctx, 1, self._on_ejection)
         self._is_running = False
         self._services: set[LiveService] = set(ctx.services.values())
 
@@ -141,6 +142,9 @@ class World:
 
     def _report(self, level: str, event: str, **fields: object) -> None:
         self.reports.append(f"{level}: {event} {fields}")
+
+    def _on_ejection(self, service: str, address: str, detail: str, is_over: bool) -> None:
+        self.ejections.append(f"{address} {'over' if is_over else 'out'}: {detail}")
 
     def _snapshot(
         self, services: tuple[ServiceRecord, ...], routes: tuple[RouteRecord, ...], settings: WorkerSettings

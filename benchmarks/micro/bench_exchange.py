@@ -127,7 +127,7 @@ def build() -> tuple[Context, FakeNetwork]:
     log.bind(ctx)
     log.use_settings("/dev/null", "json")
     ctx.now, ctx.wall, ctx.date = time.monotonic(), time.time(), b"Mon, 23 Nov 2026 01:00:00 GMT"
-    ctx.services["demo"] = LiveService(service, ledger.words, 0, 1, ctx.deadlines)
+    ctx.services["demo"] = LiveService(service, ledger.words, 0, 1, ctx.deadlines, lambda *_: None, 0.0)
     network = FakeNetwork()
     ctx.network = network
     return ctx, network

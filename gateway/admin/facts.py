@@ -26,6 +26,29 @@ class WorkerFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TransitionFacts:
+    """One entry of an instance's history."""
+
+    at: float  # Unix seconds
+    before: str  # slug of snapshot.model.Standby, or "absent"
+    after: str
+    reason: str  # slug of what made it, see gateway.supervisor.history
+    who: str  # who decided: "consul", "file", "probe", "outlier", "damping", "operator", "gateway"
+    detail: str  # plain words
+
+
+@dataclass(frozen=True, slots=True)
+class DrainFacts:
+    """An address that an operator drains, whether an instance is there or not."""
+
+    address: str
+    since: float  # Unix seconds
+    by: str
+    is_listed: bool  # discovery knows an instance there
+    in_flight: int  # requests, over all workers
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceFacts:
     """One instance, with everything that decides whether it takes traffic."""
 
@@ -42,6 +65,9 @@ class InstanceFacts:
     checks_failed: int
     origin: str = ""  # where it is known from, in words
     datacenter: str = ""  # of Consul; "" for one that is not from Consul
+    flaps: int = 0  # falls of a well instance, while its history is kept
+    until: float | None = None  # Unix seconds: when an ejection or a hold ends by itself
+    history: tuple[TransitionFacts, ...] = ()  # oldest first
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +81,8 @@ class ServiceFacts:
     instances: tuple[InstanceFacts, ...]
     datacenter: str = ""  # whose instances are in use; "" if none is from Consul
     failover: tuple[str, ...] = ()  # the datacenters used when it has none eligible, in order
+    is_failing_open: bool = False
+    drains: tuple[DrainFacts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +129,15 @@ class ReloadError(Exception):
         self.problems = problems
 
 
+class NotKnown(Exception):
+    """There is no such service or instance. `known` are those that there are, which `kind` names."""
+
+    def __init__(self, message: str, kind: str, known: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.kind = kind  # "service" or "instance"
+        self.known = known
+
+
 class Facade(Protocol):
     """What the admin interface may do."""
 
@@ -117,4 +154,12 @@ class Facade(Protocol):
 
     def down(self) -> None:
         """Begin to drain and stop, as SIGTERM does."""
+        ...
+
+    def drain_instance(self, service: str, address: str, by: str) -> bool:
+        """Take an instance out of balancing, for all workers; False if it was drained already. Raises NotKnown."""
+        ...
+
+    def undrain_instance(self, service: str, address: str, by: str) -> bool:
+        """Put it back; False if it was not drained. Raises NotKnown."""
         ...

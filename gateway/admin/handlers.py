@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from gateway.admin import status
-from gateway.admin.facts import Facade, ReloadError
+from gateway.admin.facts import Facade, NotKnown, ReloadError
 from gateway.admin.process import resident_bytes
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
+BY_DEFAULT = "the admin interface"  # who drains, when they do not say
+BY_CHARS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +81,30 @@ def down(facade: Facade) -> Reply:
     """Begin to drain; the gateway ends once what is in flight has finished."""
     facade.down()
     return Reply(202, {"draining": True})
+
+
+def drain(facade: Facade, asked: object) -> Reply:
+    """Take an instance out of balancing; `asked` is the request's JSON: service, instance and, if known, by whom."""
+    return _operate_instance(facade, asked, drains=True)
+
+
+def undrain(facade: Facade, asked: object) -> Reply:
+    """Put an instance back that was drained."""
+    return _operate_instance(facade, asked, drains=False)
+
+
+def _operate_instance(facade: Facade, asked: object, *, drains: bool) -> Reply:
+    wanted = asked if isinstance(asked, dict) else {}
+    service, address, by = wanted.get("service"), wanted.get("instance"), wanted.get("by", BY_DEFAULT)
+    if not (isinstance(service, str) and isinstance(address, str) and isinstance(by, str)):
+        detail = 'The body must be JSON such as {"service": "users", "instance": "10.0.0.1:9001", "by": "alice"}.'
+        return problem(400, "bad_request", detail)
+    operate = facade.drain_instance if drains else facade.undrain_instance
+    try:
+        changed = operate(service, address, by[:BY_CHARS] or BY_DEFAULT)
+    except NotKnown as error:
+        known = {f"{error.kind}s": list(error.known)}
+        there = f"There are: {', '.join(error.known)}." if error.known else "There are none."
+        return problem(404, f"no_such_{error.kind}", f"{error} {there}", **known)
+    body = {"service": service, "instance": address, "draining": drains, "changed": changed}
+    return Reply(200, {**body, "generation": facade.facts().generation})

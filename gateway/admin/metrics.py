@@ -144,9 +144,15 @@ def _instances(reading: Reading) -> Iterator[Metric]:
     ejections = CounterMetricFamily(
         "gw_instance_ejections", "Ejections of an instance for failing real traffic, by every worker.", labels=names
     )
+    flaps = CounterMetricFamily("gw_instance_flaps", "Falls of an instance that was well.", labels=names)
+    failing_open = GaugeMetricFamily(
+        "gw_service_failing_open", "1 if unwell instances are used because too few are well.", labels=["service"]
+    )
     for service in reading.facts.services:
+        failing_open.add_metric([service.name], service.is_failing_open)
         for instance in service.instances:
             labels = [service.name, instance.address]
+            flaps.add_metric(labels, instance.flaps)
             totals = reading.instances[instance.cell]
             for word, outcome in OUTCOMES:
                 attempts.add_metric([*labels, outcome], totals[word])
@@ -156,7 +162,7 @@ def _instances(reading: Reading) -> Iterator[Metric]:
             checks.add_metric([*labels, "ok"], instance.checks_ok)
             checks.add_metric([*labels, "failed"], instance.checks_failed)
             ejections.add_metric(labels, totals[I_EJECTIONS])
-    yield from (attempts, in_flight, healthy, eligible, checks, ejections)
+    yield from (attempts, in_flight, healthy, eligible, checks, ejections, flaps, failing_open)
 
 
 def _workers(reading: Reading) -> Iterator[Metric]:

@@ -6,8 +6,10 @@ what it became. Nothing here decides what is answered; that is `handlers` and `m
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from functools import partial
 from typing import Any
 
@@ -27,6 +29,7 @@ from gateway.admin.facts import Facade
 from gateway.admin.handlers import Reply
 
 BACKLOG = 100
+BODY_BYTES = 65536  # of a request
 LINGER = 1.0  # seconds that answers under way may still take when the server stops
 
 log = structlog.get_logger("gateway.admin")
@@ -54,6 +57,17 @@ def make_app(facade: Facade) -> Starlette:
 
         return endpoint
 
+    def operate_with(answer: Callable[[Facade, object], Reply]) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            asked = await _read_json(request)
+
+            async def operation(facade: Facade) -> Reply:
+                return asked if isinstance(asked, Reply) else answer(facade, asked)
+
+            return await operate(operation)(request)
+
+        return endpoint
+
     async def down(facade: Facade) -> Reply:
         return handlers.down(facade)
 
@@ -73,6 +87,8 @@ def make_app(facade: Facade) -> Starlette:
             Route("/api/routes", show(handlers.show_routes), methods=["GET"]),
             Route("/api/services", show(handlers.show_services), methods=["GET"]),
             Route("/api/reload", operate(handlers.reload), methods=["POST"]),
+            Route("/api/drain", operate_with(handlers.drain), methods=["POST"]),
+            Route("/api/undrain", operate_with(handlers.undrain), methods=["POST"]),
             Route("/api/down", operate(down), methods=["POST"]),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
@@ -114,6 +130,21 @@ async def serve(
 
 def _respond(reply: Reply) -> Response:
     return JSONResponse(dict(reply.body), status_code=reply.status, media_type=reply.media_type)
+
+
+async def _read_json(request: Request) -> object:
+    """What the body says, or the `Reply` that refuses it."""
+    body = bytearray()
+    async with aclosing(request.stream()) as pieces:
+        async for piece in pieces:
+            body += piece
+            if len(body) > BODY_BYTES:
+                return handlers.problem(413, "body_too_large", f"The body is larger than {BODY_BYTES} bytes.")
+    try:
+        asked: object = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        return handlers.problem(400, "bad_request", f"The body is not JSON: {error}.")
+    return asked
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

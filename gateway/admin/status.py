@@ -13,7 +13,7 @@ from typing import TypedDict
 
 from discovery.model import Problem
 from discovery.source import SourceState
-from gateway.admin.facts import Facts, InstanceFacts, RouteFacts, WorkerFacts
+from gateway.admin.facts import DrainFacts, Facts, InstanceFacts, RouteFacts, TransitionFacts, WorkerFacts
 from gateway.shm.layout import (
     DURATION_BOUNDS,
     I_ATTEMPTS,
@@ -46,6 +46,22 @@ class WorkerStatus(TypedDict):
     started_at: str
 
 
+# One entry of an instance's history. `from` and `to` are reasons, as in InstanceStatus, or "absent".
+TransitionStatus = TypedDict(
+    "TransitionStatus", {"at": str, "from": str, "to": str, "reason": str, "who": str, "detail": str}
+)
+
+
+class DrainStatus(TypedDict):
+    """An address that an operator drains, whether an instance is there now or not."""
+
+    address: str
+    since: str
+    by: str
+    listed: bool
+    in_flight: int
+
+
 class InstanceStatus(TypedDict):
     """One instance, and whether and why it takes traffic."""
 
@@ -67,6 +83,9 @@ class InstanceStatus(TypedDict):
     checks_failed: int
     origin: str
     datacenter: str
+    flaps: int  # falls of a well instance
+    until: str | None  # when an ejection or a hold ends by itself
+    history: list[TransitionStatus]  # the last transitions, oldest first
 
 
 class ServiceStatus(TypedDict):
@@ -78,6 +97,8 @@ class ServiceStatus(TypedDict):
     consul: str
     datacenter: str  # whose instances are in use
     failover: list[str]
+    failing_open: bool
+    drains: list[DrainStatus]
     instances: list[InstanceStatus]
 
 
@@ -246,6 +267,8 @@ def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
             consul=service.consul,
             datacenter=service.datacenter,
             failover=list(service.failover),
+            failing_open=service.is_failing_open,
+            drains=[_drain(drain) for drain in service.drains],
             instances=[_instance(instance, totals[instance.cell]) for instance in service.instances],
         )
         for service in facts.services
@@ -272,6 +295,30 @@ def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatu
         checks_failed=instance.checks_failed,
         origin=instance.origin,
         datacenter=instance.datacenter,
+        flaps=instance.flaps,
+        until=None if instance.until is None else rfc3339(instance.until),
+        history=[_transition(each) for each in instance.history],
+    )
+
+
+def _transition(facts: TransitionFacts) -> TransitionStatus:
+    return {
+        "at": rfc3339(facts.at),
+        "from": facts.before,
+        "to": facts.after,
+        "reason": facts.reason,
+        "who": facts.who,
+        "detail": facts.detail,
+    }
+
+
+def _drain(facts: DrainFacts) -> DrainStatus:
+    return DrainStatus(
+        address=facts.address,
+        since=rfc3339(facts.since),
+        by=facts.by,
+        listed=facts.is_listed,
+        in_flight=facts.in_flight,
     )
 
 

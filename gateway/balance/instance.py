@@ -28,6 +28,7 @@ class LiveInstance:
         "idle",
         "in_flight_own",
         "in_flight_words",
+        "is_row_of_connects",
         "logged",
         "new_attempts",
         "new_ok",
@@ -55,6 +56,7 @@ class LiveInstance:
         self.ewma = 0.0  # seconds to the response head; 0: not known yet
         self.ewma_at = 0.0  # when it was last observed
         self.consecutive_failures = 0
+        self.is_row_of_connects = False  # every one of them was a failure to connect
         self.eject_count = 0
         self.ejected_until = 0.0  # in force; set by whoever applies what the detector says
         self.sentenced_until = 0.0  # the end of the detector's last ejection, whether applied or not

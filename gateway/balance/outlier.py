@@ -9,8 +9,13 @@ A connection that is refused or reset while it is made is no ejection, but reaso
 instance alone for `CONNECT_AVOID` seconds: a process that is gone refuses at once, and would take
 attempts from every request until the row is full.
 
-The detector says for how long; whoever asks applies it (`ejected_until`), or does not, as `may_eject`
-bounds how much of a service may be out. An ejection not applied does not count.
+The detector says for how long; whoever asks applies it (`ejected_until`), or does not, as the cap
+(`gateway.snapshot.cap`) bounds how much of a service may be out. An ejection not applied does not count.
+
+An ejection is everybody's: a worker that learns of another's takes it over (`adopt`), its number and the
+probation after it included, so that times grow with the instance's ejections and not with each worker's. It
+ends before its time (`release`) when the gateway's probes take the instance out, which then tell when it is back,
+or when every failure of the row was one to connect and a probe that began after it succeeds.
 """
 
 from __future__ import annotations
@@ -45,10 +50,25 @@ class OutlierDetector:
             return 0.0
         if _is_ejected(instance, now):
             return 0.0  # an attempt begun before the ejection: it says nothing new
+        instance.is_row_of_connects = connect_failed and (
+            instance.is_row_of_connects or not instance.consecutive_failures
+        )
         instance.consecutive_failures += 1
         if 0 < self._consecutive_failures <= instance.consecutive_failures:
             return self._eject(instance, now)
         return CONNECT_AVOID if connect_failed else 0.0
+
+    def adopt(self, instance: LiveInstance, count: int, until: float) -> None:
+        """Another worker ejected the instance, for the `count`-th time, until then."""
+        instance.eject_count = count
+        instance.sentenced_until = instance.ejected_until = until
+        instance.consecutive_failures = max(0, self._consecutive_failures - 1)
+        instance.is_row_of_connects = False
+
+    def release(self, instance: LiveInstance, now: float) -> None:
+        """The ejection in force, if there is one, ends now."""
+        if _is_ejected(instance, now):
+            instance.sentenced_until = instance.ejected_until = now
 
     def _eject(self, instance: LiveInstance, now: float) -> float:
         instance.consecutive_failures = self._consecutive_failures - 1  # probation: one more is enough
@@ -70,12 +90,3 @@ def _was_applied(instance: LiveInstance) -> bool:
 
 def _is_ejected(instance: LiveInstance, now: float) -> bool:
     return now < instance.sentenced_until and _was_applied(instance)
-
-
-def may_eject(total: int, ejected: int, max_percent: int) -> bool:
-    """Whether one more of `total` instances may be ejected: within the percentage, rounded down, never the last.
-
-    `total` counts the instances that would take traffic if none were ejected, `ejected` those of them that are.
-    """
-    out = ejected + 1
-    return out * 100 <= total * max_percent and out < total

@@ -246,7 +246,7 @@ class OutlierConfig(Section):
     )
     max_ejected_percent: Whole = Field(
         default=50, ge=0, le=100,
-        description="Most instances out at once, rounded down, never the last one. 0: nothing is ejected.",
+        description="Most instances ejected, or held for flapping, at once; rounded down, never the last. 0: none.",
     )  # fmt: skip
 
 
@@ -290,13 +290,16 @@ class ServiceConfig(Section):
         default=30.0, ge=0, le=3600, description="How long an idle connection to an instance is kept."
     )
     slow_start: Seconds = Field(
-        default=0.0, ge=0, le=3600, description="A newly healthy instance's share grows from 10 % to full in this time."
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="The share of an instance that begins to take traffic grows from 10 % to full in this time.",
     )
     fail_open_below: Whole = Field(
         default=0,
         ge=0,
         le=100,
-        description="With fewer than this percentage of instances eligible, all are used. 0: off.",
+        description="With fewer than this percentage of instances eligible, all are used that nobody took out. 0: off.",
     )
     health: HealthConfig = Field(default_factory=HealthConfig, description="See below.")
     outlier: OutlierConfig = Field(default_factory=OutlierConfig, description="See below.")

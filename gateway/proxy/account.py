@@ -40,19 +40,13 @@ _CONNECT: Final = frozenset((Reason.CONNECT_REFUSED, Reason.CONNECT_FAILED, Reas
 _FAILED_STATUS: Final = frozenset((502, 503, 504))
 
 
-def begin_attempt(ctx: Context, instance: LiveInstance) -> None:
-    """Count an attempt in; at once, so that other workers see it with their next pick."""
-    ctx.words[instance.in_flight_own] += 1
-    ctx.counts.attempt(instance)
-
-
 def end_attempt(ctx: Context, service: LiveService, instance: LiveInstance, reason: Reason, *, stale: bool) -> None:
     """An attempt ended without a whole response. stale: that says nothing of the instance."""
     words = ctx.words
     words[instance.in_flight_own] -= 1
     words[instance.base + _OUTCOMES.get(reason, I_CANCELLED)] += 1
     if not stale:
-        service.observe(instance, False, reason in _CONNECT, ctx.now)
+        service.observe(instance, False, reason in _CONNECT, ctx.now, reason.slug)
 
 
 def end_response(ctx: Context, service: LiveService, instance: LiveInstance, status: int, seconds: float) -> None:
@@ -61,13 +55,13 @@ def end_response(ctx: Context, service: LiveService, instance: LiveInstance, sta
     if status in _FAILED_STATUS:
         ctx.counts.response(instance, seconds, ok=False)
         ctx.words[instance.base + I_STATUS] += 1
-        service.observe(instance, False, False, ctx.now)
+        service.observe(instance, False, False, ctx.now, f"status {status}")
     else:
         ctx.counts.response(instance, seconds, ok=True)
         if service.observes_latency:  # of successes only: a failing instance answers fast
             service.picker.observe(instance, seconds, ctx.now)
         if instance.consecutive_failures:
-            service.observe(instance, True, False, ctx.now)
+            service.observe(instance, True, False, ctx.now, "")
 
 
 def finish(ctx: Context, exchange: Exchange) -> None:

@@ -161,13 +161,8 @@ class Exchange:
             up.transport.resume()
 
     def _attempt(self) -> None:
-        ctx = self.ctx
-        service = self.service
-        only = self.route.only
-        picker = service.picker if only is None else service.subset(only).picker
-        instance = picker.pick(ctx.now, self._key, self._tried)
-        if instance is None and self._tried:  # every other one was tried: any is better than none
-            instance = picker.pick(ctx.now, self._key, _NO_INSTANCES)
+        ctx, service, only = self.ctx, self.service, self.route.only
+        instance = service.choose(only, ctx.now, self._key, self._tried)
         if instance is None:
             if service.has_eligible and (only is None or service.count(only)):
                 self.fail(Reason.OVERLOADED, "every instance is at max_in_flight")
@@ -177,7 +172,7 @@ class Exchange:
         self.instance = instance
         self.attempts += 1
         self._attempt_started = ctx.now
-        account.begin_attempt(ctx, instance)
+        ctx.counts.attempt(instance)
         up = take_idle(instance, ctx) if not self._was_stale else None
         if up is not None:
             up.reuse(self)

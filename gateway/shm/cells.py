@@ -44,6 +44,10 @@ class CellAllocator:
         self._cells[key] = cell
         return cell
 
+    def find(self, key: Hashable) -> int | None:
+        """The key's cell, None if it has none."""
+        return self._cells.get(key)
+
     def release(self, key: Hashable) -> None:
         """Forgets the key and frees its cell. Raises KeyError when the key is not known."""
         self._freed.append(self._cells.pop(key))

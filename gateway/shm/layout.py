@@ -87,6 +87,7 @@ I_CANCELLED: Final = 10  # the client left first
 I_EJECTIONS: Final = 11
 I_EJECTED_UNTIL_NS: Final = 12  # CLOCK_MONOTONIC; 0: not ejected by this worker
 I_LATENCY_US: Final = 13  # sum, to the response head
+I_EJECTION_COUNT: Final = 14  # of the present ejection: the how many-th it is; 0: a moment's avoidance
 # The outcomes as named in metrics (gw_upstream_attempts_total's label), by word.
 OUTCOMES: Final = (
     (I_OK, "ok"),

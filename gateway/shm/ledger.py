@@ -25,6 +25,7 @@ from gateway.shm.layout import (
     CODE_SHIFT,
     CODE_SLOTS,
     I_EJECTED_UNTIL_NS,
+    I_EJECTION_COUNT,
     I_IN_FLIGHT,
     INSTANCE_CELLS,
     INSTANCE_WORDS,
@@ -70,7 +71,7 @@ from gateway.shm.memory import LayoutMismatch
 __all__ = ["CodeSlots", "LayoutMismatch", "Ledger", "LedgerTotals", "RouteTotals", "RowFigures", "ledger_bytes"]
 
 _GAUGES: Final = frozenset({R_HEARTBEAT_NS, R_GENERATION, R_PID, R_STATE, R_CONNECTIONS, R_IN_FLIGHT, R_UPSTREAM_IDLE})
-_INSTANCE_GAUGES: Final = frozenset({I_IN_FLIGHT, I_EJECTED_UNTIL_NS})
+_INSTANCE_GAUGES: Final = frozenset({I_IN_FLIGHT, I_EJECTED_UNTIL_NS, I_EJECTION_COUNT})
 _OVERFLOW_SLOT: Final = CODE_SLOTS - 1
 _SCAN_BYTES: Final = 64 * 1024  # of a row, looked at in one go when it is retired
 _ZEROS: Final = bytes(_SCAN_BYTES)

@@ -50,7 +50,7 @@ def resolve_tiers(
     ]
     tier, is_settled = choose([_has_eligible(each) for each in resolutions], pending, is_settled=is_settled)
     resolutions[tier] = resolve([facts[place] for place in places[tier]], rules, now)
-    resolved: list[Resolved] = [Resolved(False, Standby.RESERVE, 0.0)] * len(facts)
+    resolved: list[Resolved] = [Resolved(False, Standby.RESERVE, 0.0, Standby.ELIGIBLE)] * len(facts)
     for number, resolution in enumerate(resolutions):
         for place, each in zip(places[number], resolution.instances, strict=True):
             is_reserve = number != tier and each.eligible

@@ -28,6 +28,7 @@ class Standby(IntEnum):
     FAIL_OPEN = 8  # not well, used because too few are (fail_open_below)
     PROVISIONAL = 9  # gone from an answer after a break, kept while it passes probes: takes traffic
     RESERVE = 10  # well, in a datacenter that is used while no nearer one has an eligible instance
+    HELD = 11  # well again, but it flaps: held back for a while
 
     @property
     def slug(self) -> str:

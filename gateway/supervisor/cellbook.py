@@ -36,6 +36,10 @@ class CellBook(Generic[Key]):
     def owner(self, cell: int) -> Key | None:
         return self._owners.get(cell)
 
+    def cell(self, key: Key) -> int | None:
+        """The cell of a key that is here, or was and has not lost it yet."""
+        return self._allocator.find(key)
+
     def release(self, generation: int, is_idle: Callable[[int], bool]) -> list[int]:
         """Free the cells of keys that left and are idle; `generation`: the oldest one a worker still uses."""
         freed: list[int] = []

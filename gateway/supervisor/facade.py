@@ -80,7 +80,7 @@ class Gateway:
             not_ready=not_ready,
             draining=self._pool.is_stopping,
             workers=self._pool.facts(),
-            services=self._registry.service_facts(),
+            services=self._registry.service_facts(self._ledger.in_flight),
             routes=self._registry.route_facts(),
             discovery=tuple(self._registry.sources.values()),
             problems=(*common, *self._registry.problems, *self._publisher.problems),
@@ -125,6 +125,16 @@ class Gateway:
 
     def reopen_logs(self) -> None:
         self._pool.reopen_logs()
+
+    def drain_instance(self, service: str, address: str, by: str) -> bool:
+        changed = self._registry.drain(service, address, by, time.monotonic())
+        self._publisher.publish()  # at once: whoever asked is told the generation
+        return changed
+
+    def undrain_instance(self, service: str, address: str, by: str) -> bool:
+        changed = self._registry.undrain(service, address, by)
+        self._publisher.publish()
+        return changed
 
     def drain(self) -> None:
         log.info("draining")

@@ -36,13 +36,12 @@ from gateway.supervisor.registration import self_registration
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
 from gateway.supervisor.signals import watch_signals
+from gateway.supervisor.watch import LedgerWatch
 from gateway.supervisor.workers import WorkerPool
 from healthcheck.agent import HealthAgent
-from healthcheck.model import Transition
+from healthcheck.model import Target, Transition, Verdict
 
-LEDGER_INTERVAL: Final = 0.1  # seconds between looks at what workers ejected
 REGISTRATION: Final = ("register", "register_name", "register_address")
-RELEASE_EVERY: Final = 10  # of those looks frees cells
 
 log = structlog.get_logger(__name__)
 
@@ -93,7 +92,7 @@ class Supervisor:
         self._ledger_fd = memory.create("gw-ledger", ledger_bytes(workers))
         self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), workers)
         self._registry = Registry(unix_offset=time.time() - time.monotonic())
-        self._agent = HealthAgent(self._on_transition, self._registry.apply_verdict, self._on_trouble)
+        self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
         self._pool = WorkerPool(
             workers,
@@ -103,6 +102,7 @@ class Supervisor:
             ledger=self._ledger,
             drain_timeout=lambda: self._loaded.gateway.drain_timeout,
             on_change=self._on_workers,
+            on_ejection=self._on_ejection,
         )
         self._publisher = Publisher(
             self._registry,
@@ -111,6 +111,7 @@ class Supervisor:
             self._agent.reconcile,
             self._discovery.want,
         )
+        self._watch = LedgerWatch(self._ledger, self._registry, self._publisher, self._pool.refute)
         self._reloader = Reloader(lambda: _usable(reload()), self._apply)
         self._gateway = Gateway(
             name=loaded.gateway.name,
@@ -140,7 +141,7 @@ class Supervisor:
                 nursery.start_soon(self._agent.run)
                 nursery.start_soon(self._discovery.run)
                 nursery.start_soon(self._reloader.run)
-                nursery.start_soon(self._watch_ledger)
+                nursery.start_soon(self._watch.run)
                 nursery.start_soon(self._register)
                 self._failure = await self._pool.run()
             nursery.cancel_scope.cancel()
@@ -180,22 +181,20 @@ class Supervisor:
         self._gateway.review()
 
     def _on_transition(self, transition: Transition) -> None:
-        log.info(
-            "instance health changed",
-            service=transition.target.service,
-            instance=transition.target.address,
-            previous=transition.previous,
-            health=transition.health,
-            detail=transition.detail,
-        )
         self._registry.apply_transition(transition, time.monotonic())
         self._publisher.on_change()
+
+    def _on_verdict(self, target: Target, verdict: Verdict) -> None:
+        self._watch.on_verdict(target, verdict)
 
     def _on_trouble(self, trouble: str) -> None:
         if trouble:
             log.error("health checks are in trouble", detail=trouble)
         else:
             log.info("health checks are out of trouble")
+
+    def _on_ejection(self, target: Target, detail: str, is_over: bool) -> None:
+        self._watch.on_ejection(target, detail, is_over)
 
     def _on_workers(self) -> None:
         self._gateway.review()
@@ -217,30 +216,6 @@ class Supervisor:
     def _on_serving(self) -> None:
         self._is_serving.set()
         self._on_ready(self._gateway.facts(), self._admin)
-
-    async def _watch_ledger(self) -> None:
-        """Learn what workers ejected; free cells that are nobody's any more."""
-        cells, looks = self._registry.instance_cells, 0
-        while True:
-            await trio.sleep(LEDGER_INTERVAL)
-            if not cells.high_water:
-                continue
-            now_ns = time.monotonic_ns()
-            until = self._ledger.ejected_until(0, cells.high_water)
-            if self._registry.apply_ejections(cell for cell, end in enumerate(until) if end > now_ns):
-                self._publisher.on_change()
-            looks += 1
-            if looks % RELEASE_EVERY == 0:
-                self._release_cells()
-
-    def _release_cells(self) -> None:
-        rows = [self._ledger.row(n) for n in range(self._ledger.rows)]
-        oldest = min((row.generation for row in rows if row.pid), default=0)
-        instances, routes = self._registry.release_cells(oldest, self._ledger.in_flight)
-        for cell in instances:
-            self._ledger.forget_instance(cell)
-        for cell in routes:
-            self._ledger.forget_route(cell)
 
     # --- a new configuration ---------------------------------------------------------------
     def _apply(self, loaded: Loaded) -> tuple[str, ...]:

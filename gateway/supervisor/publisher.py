@@ -77,7 +77,8 @@ class Publisher:
     def publish(self) -> bool:
         """Publish what the registry says now; False if that is nothing new, or too large."""
         accepted_ns, self._accepted_ns = self._accepted_ns or self._clock_ns(), 0
-        self._changed = trio.Event()
+        if self._changed.is_set():  # else `run` waits for this very event
+            self._changed = trio.Event()
         services = self._registry.declare()
         if self._services is not services:
             self._services = services
@@ -88,7 +89,7 @@ class Publisher:
             self._targets_version = self._registry.targets_version
             self._probe(self._registry.targets)
         self._notices.review(self._registry.problems)
-        self._notices.report(self._registry.take_moves())
+        self._notices.report(self._registry.take_news())
         return is_published
 
     def _put(self, snapshot: Snapshot) -> bool:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from discovery.model import Instance, RouteSpec, ServiceSpec
 from gateway.admin.facts import InstanceFacts, RouteFacts
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby
 from gateway.snapshot.resolve import Resolved
+from gateway.supervisor.drains import Drain
+from gateway.supervisor.history import Past, Who
 from healthcheck.model import Health
 
 IN_RESERVE: Final = "well, and not used while a nearer datacenter has an eligible instance"
@@ -25,12 +29,27 @@ class Member:
     health: Health
     since: float  # the last change of health or of the reason below
     detail: str  # what the last probe said
-    healthy_since: float = -math.inf
+    past: Past
+    admitted_at: float = -math.inf  # when it last began to take traffic
     checks_ok: int = 0
     checks_failed: int = 0
     tier: int = 0  # 0: the service's own; n: of the datacenter `failover[n - 1]`
-    origin: str = ""
-    resolved: Resolved = field(default_factory=lambda: Resolved(False, Standby.NOT_PROBED, 0.0))
+    origin: str = ""  # who lists it: "file", "kv", "consul dc1", "file, consul dc1"
+    drain: Drain | None = None
+    undrained_by: str = ""  # the operator who ended the last drain
+    ejection: str = ""  # what the worker that ejected it said
+    readmission: str = ""  # what the last worker that took it back before its time said
+    is_readmitted_early: bool = False  # just now
+    ejected_until: float = -math.inf
+    is_new: bool = True  # not resolved yet
+    resolved: Resolved = field(
+        default_factory=lambda: Resolved(eligible=False, standby=Standby.NOT_PROBED, weight=0.0, row=Standby.NOT_PROBED)
+    )
+
+    @property
+    def lister(self) -> Who:
+        """Who lists it; the file (or KV), if Consul does as well."""
+        return Who(re.split("[ ,]", self.origin)[0])
 
     def record(self) -> InstanceRecord:
         """As workers see it."""
@@ -46,24 +65,62 @@ class Member:
 
     def facts(self, unix_offset: float) -> InstanceFacts:
         """As people see it; `unix_offset` turns this clock into Unix time."""
-        standby = self.resolved.standby
-        is_reserve = standby is Standby.RESERVE
-        is_discovery_s = standby in (Standby.CRITICAL, Standby.MAINTENANCE, Standby.PROVISIONAL)
+        until = self.until()
         return InstanceFacts(
             address=self.instance.address,
             name=self.instance.name,
             cell=self.cell,
             weight=self.resolved.weight,
             eligible=self.resolved.eligible,
-            reason=standby.slug,
-            detail=self.instance.detail if is_discovery_s else IN_RESERVE if is_reserve else self.detail,
+            reason=self.resolved.standby.slug,
+            detail=self.reason_detail(unix_offset),
             health=self.health,
             since=self.since + unix_offset,
             checks_ok=self.checks_ok,
             checks_failed=self.checks_failed,
             origin=self.origin,
             datacenter=self.instance.datacenter,
+            flaps=self.past.flaps,
+            until=None if until is None else until + unix_offset,
+            history=tuple(self.past.transitions),
         )
+
+    def until(self) -> float | None:
+        """When the row that holds now ceases to by itself; None: it does not."""
+        match self.resolved.row:
+            case Standby.EJECTED:
+                return self.ejected_until
+            case Standby.HELD:
+                return self.past.damping.held_until
+        return None
+
+    def reason_detail(self, unix_offset: float) -> str:
+        """The reason in plain words."""
+        row = self.resolved.row
+        if self.resolved.standby is Standby.RESERVE:
+            return IN_RESERVE
+        match row:
+            case Standby.CRITICAL | Standby.MAINTENANCE | Standby.PROVISIONAL:
+                return self.instance.detail
+            case Standby.DRAINING if self.drain:
+                return f"drained by {self.drain.by}"
+            case Standby.EJECTED:
+                words = (
+                    f"{self.ejection or 'failed on real traffic'}; until {clock_time(self.ejected_until + unix_offset)}"
+                )
+            case Standby.HELD:
+                until = clock_time(self.past.damping.held_until + unix_offset)
+                words = f"flapped {self.past.flaps} times; held until {until}"
+            case _:
+                return self.detail
+        if self.resolved.standby in (row, Standby.FAIL_OPEN):
+            return words
+        return f"{words}; used all the same: too many would be out (max_ejected_percent)"
+
+
+def clock_time(at: float) -> str:
+    """Unix seconds as the time of day in UTC: 23:59:59Z."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%SZ")
 
 
 def service_record(spec: ServiceSpec, version: int, members: Iterable[Member]) -> ServiceRecord:

@@ -6,7 +6,8 @@ version, and answers None when none did. So thousands of instances cost nothing 
 changes.
 
 An instance is a *member* of its service for as long as any source lists its address. What is known
-of it (health, its cell in the ledger) lives and dies with its membership.
+of it (health, its cell in the ledger) lives and dies with its membership; its history (`history.Past`)
+outlives a short absence, and an operator's drain any.
 
 Times are seconds on one steady clock, `now`; `unix_offset` turns them into Unix time for people.
 """
@@ -15,52 +16,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 
 from discovery.health_tags import overridden
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
 from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
-from gateway.admin.facts import RouteFacts, ServiceFacts
+from gateway.admin.facts import DrainFacts, NotKnown, RouteFacts, ServiceFacts
 from gateway.shm.cells import CellsExhausted
-from gateway.shm.layout import INSTANCE_CELLS, NO_ROUTE_CELL, ROUTE_CELLS
-from gateway.snapshot.failover import resolve_tiers
-from gateway.snapshot.model import RouteRecord, ServiceRecord, Snapshot, WorkerSettings
-from gateway.snapshot.resolve import InstanceFacts, ServiceRules
+from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
+from gateway.snapshot.model import Snapshot, WorkerSettings
 from gateway.supervisor.cellbook import CellBook
+from gateway.supervisor.damping import Damping
+from gateway.supervisor.decide import leave
 from gateway.supervisor.declared import Declared
+from gateway.supervisor.drains import Drains
+from gateway.supervisor.history import Archive
 from gateway.supervisor.listing import Listing, users
-from gateway.supervisor.records import Member, route_facts, route_record, service_record
+from gateway.supervisor.records import Member, service_record
+from gateway.supervisor.routebook import RouteBook
+from gateway.supervisor.service import News, Service
 from healthcheck.model import Health, Target, Transition, Verdict
-
-RouteKey = tuple[str, str, str, tuple[str, ...], str]  # service, host, path, methods, options
-
-
-@dataclass(slots=True)
-class _Service:
-    spec: ServiceSpec
-    record: ServiceRecord
-    members: dict[str, Member] = field(default_factory=dict)  # by address
-    tier: int = 0  # in use, see snapshot.failover
-    is_settled: bool = False
-
-    def datacenter(self) -> str:
-        """The one in use; "" if it has no instance of Consul there."""
-        if self.tier:
-            return self.spec.failover[self.tier - 1]
-        own = (member.instance.datacenter for member in self.members.values() if member.tier == 0)
-        return self.spec.datacenter or next(filter(None, own), "")
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """A service's traffic has gone from one datacenter to another."""
-
-    service: str
-    previous: str
-    datacenter: str
-    is_home: bool  # back in the service's own
 
 
 class Registry:
@@ -74,13 +51,11 @@ class Registry:
         self.sources: dict[str, SourceState] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self.instance_cells: CellBook[Target] = CellBook(instance_cells)
-        self.route_cells: CellBook[RouteKey] = CellBook(route_cells, first=NO_ROUTE_CELL + 1)
         self._unix_offset = unix_offset
         self._declared = Declared()
         self._listing = Listing()
-        self._services: dict[str, _Service] = {}
-        self._routes: tuple[tuple[RouteSpec, RouteRecord], ...] = ()
-        self._routes_from: tuple[RouteSpec, ...] = ()  # what `_routes` was made of
+        self._services: dict[str, Service] = {}
+        self._routes = RouteBook(route_cells)
         self._settings: WorkerSettings | None = None
         self._versions = count(1)  # of all parts together: a part that comes back never meets its old version
         self._settings_version = 0
@@ -89,9 +64,11 @@ class Registry:
         self._relisted: set[str] = set()  # those of them whose instances or settings may be others
         self._are_settings_dirty = False
         self._next_changes: dict[str, float] = {}  # service: when time alone changes it
-        self._ejected: frozenset[int] = frozenset()  # cells
-        self._moves: list[Move] = []
-        self._shortages: dict[str, Problem] = {}  # by service, "" for routes: cells were too few
+        self._ejected: dict[int, float] = {}  # cells of instances that some worker ejected: until when
+        self._drains = Drains()
+        self._archive = Archive()
+        self._news: list[News] = []  # since `take_news`
+        self._shortages: dict[str, Problem] = {}  # by service: cells were too few
 
     # --- what comes in ---------------------------------------------------------------------
     def apply_config(
@@ -137,8 +114,6 @@ class Registry:
         member = self._member(transition.target)
         if member is None:
             return  # it left while the probe was under way
-        if transition.health is Health.HEALTHY:
-            member.healthy_since = now
         member.health, member.detail, member.since = transition.health, transition.detail, now
         self._dirty.add(transition.target.service)
 
@@ -153,14 +128,54 @@ class Registry:
         else:
             member.checks_failed += 1
 
-    def apply_ejections(self, cells: Iterable[int]) -> bool:
-        """The cells of all instances that some worker has ejected now; True if that is a change."""
-        ejected = frozenset(cells)
-        changed, self._ejected = ejected ^ self._ejected, ejected
+    def apply_ejections(self, until: Mapping[int, float]) -> bool:
+        """Until when instances are ejected, by cell: all that some worker has ejected now; True if that is news."""
+        changed = {cell for cell, _ in self._ejected.items() ^ until.items()}
+        self._ejected = dict(until)
         owners = {self.instance_cells.owner(cell) for cell in changed}
         services = {owner.service for owner in owners if owner is not None}
         self._dirty |= services
         return bool(services)
+
+    def explain_ejection(self, target: Target, detail: str, *, is_over: bool) -> None:
+        """Why a worker ejected an instance, or why it takes it back before the time is over."""
+        member = self._member(target)
+        if member is None:
+            return
+        if is_over:
+            member.readmission = detail
+        else:
+            member.ejection, member.readmission = detail, ""
+
+    def is_ejected(self, target: Target) -> bool:
+        """Whether some worker has it ejected, as far as is known here."""
+        member = self._member(target)
+        return member is not None and member.cell in self._ejected
+
+    def drain(self, service: str, address: str, by: str, now: float) -> bool:
+        """An operator takes an instance out; False if it was out already. Raises NotKnown."""
+        target = Target(service, address)
+        if self._drains.get(target) is not None:
+            return False
+        members = self._members_of(service)
+        if address not in members:
+            raise _unknown_instance(service, address, members)
+        members[address].drain = self._drains.begin(target, by, now + self._unix_offset)
+        self._dirty.add(service)
+        return True
+
+    def undrain(self, service: str, address: str, by: str) -> bool:
+        """Puts it back, and lets it off what its flaps amount to; False if it was not drained. Raises NotKnown."""
+        ended = self._drains.end(Target(service, address))
+        member = self._member(Target(service, address))
+        if ended is None and member is None:
+            raise _unknown_instance(service, address, self._members_of(service))
+        if ended is None:
+            return False
+        if member is not None:
+            member.drain, member.undrained_by, member.past.damping = None, by, Damping()
+            self._dirty.add(service)
+        return True
 
     # --- what goes out ---------------------------------------------------------------------
     def declare(self) -> Mapping[str, ServiceSpec]:
@@ -179,7 +194,8 @@ class Registry:
             has_changed |= self._rebuild(name, generation, now)
         self._dirty.clear()
         self._relisted.clear()
-        has_changed |= self._rebuild_routes(generation)
+        if self._routes.rebuild(self._declared.routes, generation):
+            has_changed, self._routes_version = True, next(self._versions)
         if not has_changed:
             return None
         return Snapshot(
@@ -188,7 +204,7 @@ class Registry:
             settings_version=self._settings_version,
             settings=self._settings,
             routes_version=self._routes_version,
-            routes=tuple(record for _, record in self._routes),
+            routes=self._routes.records,
             services=tuple(self._services[name].record for name in self._declared.services),
         )
 
@@ -202,18 +218,21 @@ class Registry:
         `generation` is the oldest one that a worker still uses, `in_flight` counts attempts on an instance cell.
         """
         instances = self.instance_cells.release(generation, lambda cell: not in_flight(cell))
-        return instances, self.route_cells.release(generation, lambda _cell: True)
+        return instances, self._routes.cells.release(generation, lambda _cell: True)
 
-    def take_moves(self) -> list[Move]:
-        """What has moved to another datacenter since this was last asked."""
-        moves, self._moves = self._moves, []
-        return moves
+    def take_news(self) -> list[News]:
+        """What `build` changed since this was last asked, in order."""
+        news, self._news = self._news, []
+        return news
 
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Declarations that could not be honoured."""
         of_sources = (problem for problems in self._source_problems.values() for problem in problems)
-        return (*of_sources, *self._declared.problems, *self._shortages.values())
+        shortages = (*self._shortages.values(), *filter(None, [self._routes.shortage]))
+        open_services = (each for each in self._services.values() if each.is_failing_open)
+        fails_open = (Problem(each.spec.origin, each.fail_open_message()) for each in open_services)
+        return (*of_sources, *self._declared.problems, *shortages, *fails_open)
 
     @property
     def is_unprobed(self) -> bool:
@@ -223,23 +242,16 @@ class Registry:
             member.instance.provisional and member.health is Health.UNKNOWN for member in members
         )
 
-    def service_facts(self) -> tuple[ServiceFacts, ...]:
+    def service_facts(self, in_flight: Callable[[int], int]) -> tuple[ServiceFacts, ...]:
+        """`in_flight` counts attempts on an instance cell."""
         return tuple(
-            ServiceFacts(
-                name=name,
-                origin=str(service.spec.origin),
-                balance=service.spec.balance,
-                consul=service.spec.consul,
-                datacenter=service.datacenter(),
-                failover=service.spec.failover,
-                instances=tuple(member.facts(self._unix_offset) for member in service.members.values()),
-            )
+            service.facts(self._unix_offset, self._drain_facts(name, in_flight))
             for name in self._declared.services
             if (service := self._services.get(name))
         )
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
-        return tuple(route_facts(spec, record.cell) for spec, record in self._routes if not spec.is_refused)
+        return self._routes.facts()
 
     # --- inside ----------------------------------------------------------------------------
     def _set_settings(self, settings: WorkerSettings) -> None:
@@ -273,30 +285,30 @@ class Registry:
         if spec is None:
             if service is None:
                 return False
-            for address in service.members:
-                self._dismiss(Target(name, address), generation)
+            for member in service.members.values():
+                self._dismiss(name, member, generation, now)
             del self._services[name]
             self._shortages.pop(name, None)
             return True
         if service is None:
-            service = self._services[name] = _Service(spec, service_record(spec, 0, ()))
+            service = self._services[name] = Service(spec, service_record(spec, 0, ()))
         before, service.spec = service.record, spec
         if name in self._relisted:
             self._update_members(service, generation, now)
-        self._resolve(service, now)
+        self._decide(service, now)
         after = service_record(spec, before.version, service.members.values())
         if after == before and before.version:
             return False
         service.record = replace(after, version=next(self._versions))
         return True
 
-    def _update_members(self, service: _Service, generation: int, now: float) -> None:
+    def _update_members(self, service: Service, generation: int, now: float) -> None:
         """Members come, change and go as the sources say."""
         name = service.spec.name
         self._shortages.pop(name, None)
         listed, before = self._listing.listed(service.spec), service.members
         for address in before.keys() - listed.keys():
-            self._dismiss(Target(name, address), generation)
+            self._dismiss(name, before[address], generation, now)
         service.members = {}
         for address, each in listed.items():
             target, settings = Target(name, address), overridden(service.spec.health, each.instance.health)
@@ -317,75 +329,48 @@ class Registry:
             message = f"service {target.service!r} lacks instances, {target.address} among them: {error}"
             self._shortages[target.service] = Problem(origin, message)
             return None
-        if settings.type is ProbeType.NONE:  # no probe will ever say so
-            return Member(instance, cell, Health.UNCHECKED, now, "not checked: health type is none")
-        return Member(instance, cell, Health.UNKNOWN, now, "not probed yet")
+        is_exempt = settings.type is ProbeType.NONE  # no probe will ever say so
+        health = Health.UNCHECKED if is_exempt else Health.UNKNOWN
+        detail = "not checked: health type is none" if is_exempt else "not probed yet"
+        past, drain = self._archive.take(target, now), self._drains.get(target)
+        return Member(instance, cell, health, now, detail, past, drain=drain)
 
-    def _dismiss(self, target: Target, generation: int) -> None:
+    def _dismiss(self, service: str, member: Member, generation: int, now: float) -> None:
+        target = Target(service, member.instance.address)
+        self._news.append(leave(service, member, now, self._unix_offset))
+        self._archive.keep(target, member.past, now)
         self.instance_cells.dismiss(target, generation)
         del self.targets[target]
         self.targets_version += 1
 
-    def _resolve(self, service: _Service, now: float) -> None:
+    def _decide(self, service: Service, now: float) -> None:
         """Who takes traffic."""
-        spec = service.spec
-        facts = [
-            InstanceFacts(
-                standing=member.instance.standing,
-                provisional=member.instance.provisional,
-                weight=member.instance.weight,
-                health=member.health,
-                draining=False,
-                ejected=member.cell in self._ejected,
-                healthy_since=member.healthy_since,
+        unanswered = self._listing.unanswered(service.spec, self.sources)
+        news, next_change = service.decide(self._ejected, unanswered, now, self._unix_offset)
+        self._news += news
+        if next_change < math.inf:
+            self._next_changes[service.spec.name] = next_change
+
+    def _members_of(self, service: str) -> dict[str, Member]:
+        """Raises NotKnown."""
+        found = self._services.get(service)
+        if found is None:
+            raise NotKnown(f"There is no service {service!r}.", "service", tuple(self._services))
+        return found.members
+
+    def _drain_facts(self, service: str, in_flight: Callable[[int], int]) -> tuple[DrainFacts, ...]:
+        cells = self.instance_cells
+        return tuple(
+            DrainFacts(
+                address=target.address,
+                since=drain.since,
+                by=drain.by,
+                is_listed=self._member(target) is not None,
+                in_flight=0 if (cell := cells.cell(target)) is None else in_flight(cell),
             )
-            for member in service.members.values()
-        ]
-        rules = ServiceRules(spec.fail_open_below, spec.slow_start, spec.outlier.max_ejected_percent)
-        choice = resolve_tiers(
-            facts,
-            [member.tier for member in service.members.values()],
-            rules,
-            now,
-            unanswered=self._listing.unanswered(spec, self.sources),
-            is_settled=service.is_settled,
+            for target, drain in self._drains.of(service)
         )
-        resolution, previous = choice.resolution, service.datacenter()
-        has_moved = choice.tier != service.tier
-        service.tier, service.is_settled = choice.tier, choice.is_settled
-        if has_moved:
-            self._moves.append(Move(spec.name, previous, service.datacenter(), not choice.tier))
-        for member, resolved in zip(service.members.values(), resolution.instances, strict=True):
-            if resolved.standby is not member.resolved.standby:
-                member.since = now
-            member.resolved = resolved
-        if resolution.next_change < math.inf:
-            self._next_changes[spec.name] = resolution.next_change
-
-    def _rebuild_routes(self, generation: int) -> bool:
-        """True if workers must know."""
-        specs = self._declared.routes
-        if specs is self._routes_from:
-            return False
-        self._routes_from = specs
-        before = {_route_key(spec) for spec, _ in self._routes if not spec.is_refused}
-        self._shortages.pop("", None)
-        routes: list[tuple[RouteSpec, RouteRecord]] = []
-        for spec in specs:
-            try:
-                cell = NO_ROUTE_CELL if spec.is_refused else self.route_cells.admit(_route_key(spec))
-                routes.append((spec, route_record(spec, cell)))
-            except CellsExhausted as error:
-                message = f"route {spec.host}{spec.path} is not in force, maybe others: {error}"
-                self._shortages[""] = Problem(spec.origin, message)
-        for key in before - {_route_key(spec) for spec, _ in routes if not spec.is_refused}:
-            self.route_cells.dismiss(key, generation)
-        is_news = [record for _, record in routes] != [record for _, record in self._routes]
-        self._routes = tuple(routes)
-        if is_news:
-            self._routes_version = next(self._versions)
-        return is_news
 
 
-def _route_key(spec: RouteSpec) -> RouteKey:
-    return spec.service, spec.host, spec.path, spec.methods, spec.options
+def _unknown_instance(service: str, address: str, members: Iterable[str]) -> NotKnown:
+    return NotKnown(f"Service {service!r} has no instance {address!r}.", "instance", tuple(members))

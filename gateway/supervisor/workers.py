@@ -34,6 +34,7 @@ from gateway.shm.layout import R_HEARTBEAT_NS, row_word
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.listeners import Listeners
 from gateway.supervisor.restart import Halt, Patience, RestartPolicy, describe_exit
+from healthcheck.model import Target
 
 CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 WATCH_INTERVAL: Final = 1.0  # seconds between looks at the heartbeats
@@ -77,16 +78,22 @@ class WorkerPool:
         ledger: Ledger,
         drain_timeout: Callable[[], float],
         on_change: Callable[[], None],
+        on_ejection: Callable[[Target, str, bool], None],
         command: Callable[[WorkerSpec], Sequence[str]] = worker_command,
         patience: Patience | None = None,
     ) -> None:
-        """`board` and `ledger_fd` are descriptors; `on_change` is called after any worker changed its state."""
+        """`board` and `ledger_fd` are descriptors; `on_change` is called after any worker changed its state.
+
+        `on_ejection` is called when a worker ejected an instance or took it back, with its words and whether
+        the ejection is over.
+        """
         self._listeners = listeners
         self._board = board
         self._ledger_fd = ledger_fd
         self._ledger = ledger
         self._drain_timeout = drain_timeout
         self._on_change = on_change
+        self._on_ejection = on_ejection
         self._command = command
         self._patience = patience or Patience()
         self._policy = RestartPolicy()
@@ -127,6 +134,14 @@ class WorkerPool:
         """Every worker opens its access log anew."""
         for slot in self._slots:
             self._tell(slot, Tell.REOPEN_LOG)
+
+    def refute(self, target: Target, since: float, detail: str) -> None:
+        """Tell every worker that a probe that began at `since` (CLOCK_MONOTONIC, seconds) succeeded."""
+        for slot in self._slots:
+            if slot.state == "serving":
+                self._tell(
+                    slot, Tell.REFUTE, service=target.service, instance=target.address, since=since, detail=detail
+                )
 
     def drain(self) -> None:
         """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts."""
@@ -281,6 +296,10 @@ class WorkerPool:
             if slot.state == "starting":
                 slot.state = "serving"
             self._on_change()
+        elif tell is Tell.EJECTION:
+            target = Target(str(fields.get("service")), str(fields.get("instance")))
+            is_over = fields.get("is_over") is True
+            self._on_ejection(target, f"{fields.get('detail')} (worker {slot.number})", is_over)
         elif tell is Tell.LOG:
             level, event = str(fields.pop("level", "info")), str(fields.pop("event", ""))
             more = fields.pop("fields", {})
@@ -291,11 +310,11 @@ class WorkerPool:
         else:
             log.warning("worker sent a message that only the supervisor may send", worker=slot.number, tell=tell)
 
-    def _tell(self, slot: _Slot, tell: Tell) -> None:
+    def _tell(self, slot: _Slot, tell: Tell, **fields: object) -> None:
         if slot.control is None or slot.process is None:
             return  # between two processes: the next one starts afresh
         try:
-            slot.control.send(encode_message(tell))
+            slot.control.send(encode_message(tell, **fields))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError) as error:
             # Dying, or stuck with its buffer full: its end or its heartbeat will tell.
             log.warning("worker does not take messages", worker=slot.number, tell=tell, error=str(error))

@@ -88,7 +88,7 @@ class Worker:
         ctx.network = self._loop
         self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
         self._wake = Wake(self._loop, spec.wake)
-        self._view.start(ctx, spec.workers)
+        self._view.start(ctx, spec.workers, self._control.tell_ejection)
         self._listeners = [Listener(self._loop, ctx, socket.socket(fileno=fd)) for fd in spec.listeners]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(
@@ -133,6 +133,14 @@ class Worker:
             self._loop.is_stopping = True
         elif tell is Tell.REOPEN_LOG:
             self._log.reopen()
+        elif tell is Tell.REFUTE:
+            self._refute(fields)
+
+    def _refute(self, fields: dict[str, object]) -> None:
+        since = fields.get("since")
+        service = self._ctx.services.get(str(fields.get("service")))
+        if service is not None and isinstance(since, float):
+            service.refute(str(fields.get("instance")), since, self._ctx.now, str(fields.get("detail")))
 
     def _on_supervisor_gone(self) -> None:
         if self._state is WorkerState.SERVING:

@@ -56,6 +56,10 @@ class Control:
         }
         self.tell(Tell.LOG, level=level, event=event, fields=short)
 
+    def tell_ejection(self, service: str, address: str, detail: str, is_over: bool) -> None:
+        """This worker's ejections in the ledger changed: wakes the supervisor, which passes it on to all."""
+        self.tell(Tell.EJECTION, service=service, instance=address, detail=detail[-_FIELD_CHARS:], is_over=is_over)
+
 
 class Wake:
     """A handler for the loop: the board has a new generation. Reading it is the view's, at the next batch."""

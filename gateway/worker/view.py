@@ -12,7 +12,7 @@ from bisect import bisect_left
 from functools import lru_cache
 
 from gateway.proxy.context import Context, Trust
-from gateway.proxy.service import LiveService
+from gateway.proxy.service import EjectionNews, LiveService
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader
 from gateway.shm.layout import PROPAGATION_BOUNDS, R_GENERATION, R_PROPAGATION, R_PROPAGATION_SUM_US, row_word
@@ -50,10 +50,11 @@ class View:
         self._routes_version = -1
         self._records: dict[str, ServiceRecord] = {}
 
-    def start(self, ctx: Context, rows: int) -> None:
-        """Take over the first snapshot."""
+    def start(self, ctx: Context, rows: int, tell: EjectionNews) -> None:
+        """Take over the first snapshot. `tell` passes on what happens to instances."""
         self._ctx = ctx
         self._rows = rows
+        self._tell = tell
         self._apply(self._first)
 
     def refresh(self) -> None:
@@ -99,9 +100,11 @@ class View:
         self._records[record.name] = record
         service = ctx.services.get(record.name)
         if service is None:
-            ctx.services[record.name] = LiveService(record, ctx.words, ctx.row, self._rows, ctx.deadlines)
+            ctx.services[record.name] = LiveService(
+                record, ctx.words, ctx.row, self._rows, ctx.deadlines, self._tell, ctx.now
+            )
             return
-        for upstream in service.apply(record):
+        for upstream in service.apply(record, ctx.now):
             upstream.close()
 
     def _close_all(self, service: LiveService) -> None:

@@ -23,7 +23,9 @@ COMMANDS = {
     "check": ["-c", "--config"],
     "status": ["--watch", "--json", "--admin"],
     "routes": ["--admin"],
-    "services": ["--admin"],
+    "services": ["NAME", "--history", "--json", "--admin"],
+    "drain": ["SERVICE", "INSTANCE", "--wait", "--timeout", "--admin"],
+    "undrain": ["SERVICE", "INSTANCE", "--admin"],
     "register": [
         "NAME",
         "--address",

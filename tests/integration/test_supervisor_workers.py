@@ -24,6 +24,7 @@ from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.supervisor.listeners import open_listeners
 from gateway.supervisor.restart import Patience
 from gateway.supervisor.workers import WorkerPool
+from healthcheck.model import Target
 
 STAND_IN = """
 import json, mmap, os, signal, socket, sys, time
@@ -67,6 +68,7 @@ class Gang:
         self.listeners = open_listeners(["127.0.0.1:0"], workers)
         self.changed = trio.Event()
         self.outcome: str | None = None
+        self.ejections: list[tuple[Target, str, bool]] = []
         self.pool = WorkerPool(
             workers,
             listeners=self.listeners,
@@ -75,9 +77,14 @@ class Gang:
             ledger=self.ledger,
             drain_timeout=lambda: drain_timeout,
             on_change=self._on_change,
+            on_ejection=self._on_ejection,
             command=stand_in(script),
             patience=patience,
         )
+
+    def _on_ejection(self, target: Target, detail: str, is_over: bool) -> None:
+        self.ejections.append((target, detail, is_over))
+        self._on_change()
 
     def _on_change(self) -> None:
         self.changed.set()
@@ -127,6 +134,25 @@ async def test_workers_become_ready_and_drain_to_a_clean_end() -> None:
         await it.wait_until(lambda: it.outcome is not None)
         assert it.outcome == ""
         assert all(map(is_gone, pids))
+
+
+async def test_an_ejection_is_passed_on_and_a_probes_success_is_told_to_the_workers() -> None:
+    script = """
+tell("ejection", service="web", instance="10.0.0.1:80", detail="status 503", is_over=False)
+ready()
+told = json.loads(control.recv(4096))
+words = f"{told['since']} {told['detail']}"
+tell("ejection", service=told["service"], instance=told["instance"], detail=words, is_over=True)
+serve()
+"""
+    web = Target("web", "10.0.0.1:80")
+    async with gang(script, workers=2) as it:
+        await it.wait_until(lambda: it.pool.is_ready)
+        assert sorted(it.ejections) == [(web, f"status 503 (worker {worker})", False) for worker in (0, 1)]
+        it.ejections.clear()
+        it.pool.refute(web, 12.5, "200 in 2 ms")
+        await it.wait_until(lambda: len(it.ejections) == 2)
+        assert sorted(it.ejections) == [(web, f"12.5 200 in 2 ms (worker {worker})", True) for worker in (0, 1)]
 
 
 async def test_a_killed_worker_is_replaced_and_its_counters_are_kept() -> None:

@@ -21,7 +21,8 @@ instances = st.builds(
     health=st.sampled_from(Health),
     draining=st.booleans(),
     ejected=st.booleans(),
-    healthy_since=st.floats(min_value=0, max_value=2e9),
+    held=st.booleans(),
+    admitted_at=st.floats(min_value=0, max_value=2e9),
 )
 rules = st.builds(
     ServiceRules,
@@ -48,19 +49,20 @@ def test_laws_of_every_resolution(facts: list[InstanceFacts], rules: ServiceRule
         assert result.eligible is (result.standby in {Standby.ELIGIBLE, Standby.PROVISIONAL, Standby.FAIL_OPEN})
         assert each.weight * 0.1 <= result.weight + 1e-9
         assert result.weight <= each.weight
-    ejected = sum(result.standby is Standby.EJECTED for _, result in results)
-    assert ejected <= len(facts) * rules.max_ejected_percent / 100
-    if ejected:
+    out = sum(result.standby in {Standby.EJECTED, Standby.HELD} for _, result in results)
+    able = sum(result.row in {Standby.EJECTED, Standby.HELD} or result.eligible for _, result in results)
+    assert out <= able * rules.max_ejected_percent / 100
+    if out:
         assert any(result.eligible for _, result in results)
     assert resolution.next_change > now
     assert resolve(facts, rules, now) == resolution
 
 
 @given(moments, st.floats(min_value=0.01, max_value=600))
-def test_a_slow_start_ends_whole_after_few_growing_steps(healthy_since: float, slow_start: float) -> None:
-    now, share, steps = healthy_since, 0.0, 0
+def test_a_slow_start_ends_whole_after_few_growing_steps(admitted_at: float, slow_start: float) -> None:
+    now, share, steps = admitted_at, 0.0, 0
     while now != math.inf:
-        grown, later = slow_start_share(healthy_since, slow_start, now)
+        grown, later = slow_start_share(admitted_at, slow_start, now)
         assert grown > share
         assert later > now
         now, share, steps = later, grown, steps + 1

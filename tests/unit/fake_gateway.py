@@ -20,7 +20,16 @@ import trio
 
 from discovery.model import Origin, OriginKind, Problem
 from discovery.source import SourceState
-from gateway.admin.facts import Facts, InstanceFacts, ReloadError, RouteFacts, ServiceFacts, WorkerFacts
+from gateway.admin.facts import (
+    DrainFacts,
+    Facts,
+    InstanceFacts,
+    NotKnown,
+    ReloadError,
+    RouteFacts,
+    ServiceFacts,
+    WorkerFacts,
+)
 from gateway.admin.server import serve
 from gateway.shm import layout
 from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
@@ -184,6 +193,26 @@ class FakeFacade:
     def down(self) -> None:
         self.downs += 1
         self.present = replace(self.present, draining=True)
+
+    def drain_instance(self, service: str, address: str, by: str) -> bool:
+        return self._operate(service, address, DrainFacts(address, STARTED + 60.0, by, is_listed=True, in_flight=0))
+
+    def undrain_instance(self, service: str, address: str, by: str) -> bool:
+        return self._operate(service, address, None)
+
+    def _operate(self, service: str, address: str, drain: DrainFacts | None) -> bool:
+        """One generation more, with the service's only drain."""
+        services = {each.name: each for each in self.present.services}
+        if service not in services:
+            raise NotKnown(f"There is no service {service!r}.", "service", tuple(services))
+        known = services[service]
+        addresses = tuple(each.address for each in known.instances)
+        if address not in addresses:
+            raise NotKnown(f"Service {service!r} has no instance {address!r}.", "instance", addresses)
+        before = any(each.address == address for each in known.drains)
+        services[service] = replace(known, drains=(drain,) if drain else ())
+        self.present = replace(self.present, generation=self.present.generation + 1, services=tuple(services.values()))
+        return before is not (drain is not None)
 
 
 @contextlib.contextmanager

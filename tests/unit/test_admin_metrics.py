@@ -28,6 +28,8 @@ CONTRACT = {
     "gw_instance_healthy": {"service", "instance"},
     "gw_health_checks_total": {"service", "instance", "result"},
     "gw_instance_ejections_total": {"service", "instance"},
+    "gw_instance_flaps_total": {"service", "instance"},
+    "gw_service_failing_open": {"service"},
     "gw_client_connections": {"worker"},
     "gw_worker_restarts_total": {"worker"},
     "gw_snapshot_generation": {"worker"},

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.balance.instance import LiveInstance
-from gateway.balance.outlier import CONNECT_AVOID, OutlierDetector, may_eject
+from gateway.balance.outlier import CONNECT_AVOID, LONGEST, OutlierDetector
 
 
 class Judged:
@@ -82,20 +84,66 @@ def test_without_a_threshold_nothing_is_ejected() -> None:
     assert judged.see(False, now=1.0, connect_failed=True) == [CONNECT_AVOID]
 
 
+def test_another_workers_ejection_is_taken_over_with_its_number_and_its_probation() -> None:
+    judged = Judged()
+    judged.detector.adopt(judged.instance, 2, 21.0)
+    assert judged.see(False, False, now=20.9) == [0.0, 0.0], "it is out already"
+    assert judged.see(False, now=21.0) == [30.0], "one failure is enough, and it is the third ejection"
+
+
+def test_after_another_workers_ejection_a_success_opens() -> None:
+    judged = Judged()
+    judged.detector.adopt(judged.instance, 1, 11.0)
+    assert judged.see(True, False, False, now=11.0) == [0.0, 0.0, 0.0]
+
+
+def test_an_ejection_may_end_before_its_time_and_still_counts() -> None:
+    judged = Judged()
+    judged.see(False, False, False, now=1.0)
+    judged.detector.release(judged.instance, 3.0)
+    assert judged.see(False, now=3.0) == [20.0]
+
+
+def test_ending_what_is_not_in_force_changes_nothing() -> None:
+    judged = Judged(applied=False)
+    judged.see(False, False, False, now=1.0)
+    judged.detector.release(judged.instance, 3.0)
+    assert judged.instance.sentenced_until == 11.0
+
+
 @pytest.mark.parametrize(
-    ("total", "ejected", "percent", "allowed"),
+    ("outcomes", "of_connects"),
     [
-        (1, 0, 100, False),
-        (2, 0, 50, True),
-        (2, 0, 49, False),
-        (2, 1, 100, False),
-        (3, 0, 50, True),
-        (3, 1, 50, False),
-        (3, 1, 67, True),
-        (10, 4, 50, True),
-        (10, 5, 50, False),
-        (10, 0, 0, False),
+        ((True, True, True), True),
+        ((False, True, True), False),
+        ((True, True, False), False),
     ],
 )
-def test_how_much_of_a_service_may_be_ejected(total: int, ejected: int, percent: int, allowed: bool) -> None:
-    assert may_eject(total, ejected, percent) is allowed
+def test_a_row_is_of_connects_when_every_failure_was_one(outcomes: tuple[bool, ...], of_connects: bool) -> None:
+    judged = Judged()
+    for connect_failed in outcomes:
+        judged.see(False, now=1.0, connect_failed=connect_failed)
+    assert judged.instance.is_row_of_connects is of_connects
+    assert judged.instance.sentenced_until == 11.0
+    judged.see(False, now=11.0, connect_failed=True)
+    assert judged.instance.is_row_of_connects is of_connects, "probation goes on with the row"
+    judged.see(True, now=31.0)
+    judged.see(False, now=31.0, connect_failed=True)
+    assert judged.instance.is_row_of_connects, "a success starts the row anew"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.floats(min_value=0.0, max_value=400.0)), max_size=60))
+def test_laws_of_every_sequence_of_attempts(attempts: list[tuple[bool, bool, float]]) -> None:
+    judged, now = Judged(), 0.0
+    for ok, connect_failed, gap in attempts:
+        now += gap
+        was_ejected = now < judged.instance.sentenced_until
+        (seconds,) = judged.see(ok, now=now, connect_failed=connect_failed)
+        assert 0.0 <= seconds <= LONGEST
+        if ok or was_ejected:
+            assert seconds == 0.0
+        elif seconds > CONNECT_AVOID:
+            assert seconds == min(LONGEST, 10.0 * judged.instance.eject_count)
+            assert judged.instance.sentenced_until == now + seconds
+        else:
+            assert seconds == (CONNECT_AVOID if connect_failed else 0.0)

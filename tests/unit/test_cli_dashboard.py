@@ -160,6 +160,14 @@ def test_odd_states_that_still_take_traffic_are_named(window: Callable[[int, int
     assert "fail open: connection refused" in draw(window(140, 40), facts)
 
 
+def test_failing_open_and_flaps_are_seen(window: Callable[[int, int], Dashboard]) -> None:
+    flapping = (instance("10.0.0.1:80", 1, reason="fail_open", health="unhealthy", flaps=17),)
+    failing = ServiceFacts("s", "file: x", "hash", "", flapping, is_failing_open=True)
+    text = draw(window(160, 40), replace(make_facts(), services=(failing,)))
+    assert "FAILS OPEN" in text
+    assert "17" in text
+
+
 def test_nothing_at_all_is_said_in_words(window: Callable[[int, int], Dashboard]) -> None:
     facts = replace(make_facts(), services=(), routes=(), problems=(), discovery=(), workers=())
     assert "No services: there is nothing to route to." in draw(window(80, 24), facts)

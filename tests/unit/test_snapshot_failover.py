@@ -14,7 +14,7 @@ RULES = ServiceRules(fail_open_below=0, slow_start=0.0, max_ejected_percent=50)
 
 
 def instance(health: Health = Health.HEALTHY, standing: Standing = Standing.PASSING) -> InstanceFacts:
-    return InstanceFacts(standing, False, 1, health, False, False, 0.0)
+    return InstanceFacts(standing, False, 1, health, False, False, False, 0.0)
 
 
 WELL, ILL, NEW = instance(), instance(Health.UNHEALTHY), instance(Health.UNKNOWN)

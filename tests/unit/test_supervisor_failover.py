@@ -10,9 +10,9 @@ from discovery.model import Instance, Origin, OriginKind, Problem, ServiceSpec
 from discovery.source import SourceProblems, SourceState, TaggedService
 from gateway.snapshot.model import Standby
 from gateway.supervisor.notices import Notices
-from gateway.supervisor.registry import Move
+from gateway.supervisor.service import Move
 from healthcheck.model import Health
-from tests.unit.test_supervisor_registry import FILE, ONE, TAG, TWO, Bench, route
+from tests.registry_bench import FILE, ONE, TAG, TWO, Bench, route
 
 NEAR = replace(ONE, datacenter="dc1", id="near")
 FAR = replace(TWO, datacenter="dc2", id="far")
@@ -29,8 +29,12 @@ def bench() -> Bench:
     return stage
 
 
+def moves(stage: Bench) -> list[Move]:
+    return [each for each in stage.news() if isinstance(each, Move)]
+
+
 def in_use(stage: Bench) -> str:
-    (facts,) = stage.registry.service_facts()
+    (facts,) = stage.registry.service_facts(lambda _cell: 0)
     return facts.datacenter
 
 
@@ -40,19 +44,19 @@ def test_it_starts_at_home_moves_away_and_comes_back() -> None:
     stage.turn(Health.HEALTHY, NEAR)
     stage.build()
     assert stage.standbys() == {NEAR.address: Standby.ELIGIBLE, FAR.address: Standby.RESERVE}
-    assert (in_use(stage), stage.registry.take_moves()) == ("dc1", [])
+    assert (in_use(stage), moves(stage)) == ("dc1", [])
 
     stage.turn(Health.UNHEALTHY, NEAR)
     stage.build()
     assert stage.standbys() == {NEAR.address: Standby.UNHEALTHY, FAR.address: Standby.ELIGIBLE}
     assert in_use(stage) == "dc2"
-    assert stage.registry.take_moves() == [Move("web", "dc1", "dc2", is_home=False)]
+    assert moves(stage) == [Move("web", "dc1", "dc2", is_home=False)]
 
     stage.turn(Health.HEALTHY, NEAR)
     stage.build()
     assert in_use(stage) == "dc1"
-    assert stage.registry.take_moves() == [Move("web", "dc2", "dc1", is_home=True)]
-    assert stage.registry.take_moves() == []
+    assert moves(stage) == [Move("web", "dc2", "dc1", is_home=True)]
+    assert moves(stage) == []
 
 
 def test_the_reserve_is_probed_all_the_time_and_says_why_it_takes_no_traffic() -> None:
@@ -60,7 +64,7 @@ def test_the_reserve_is_probed_all_the_time_and_says_why_it_takes_no_traffic() -
     assert {target.address for target in stage.registry.targets} == {NEAR.address, FAR.address}
     stage.turn(Health.HEALTHY, NEAR)
     stage.build()
-    (facts,) = stage.registry.service_facts()
+    (facts,) = stage.registry.service_facts(lambda _cell: 0)
     assert facts.failover == ("dc2",)
     far = next(each for each in facts.instances if each.address == FAR.address)
     assert (far.origin, far.datacenter, far.reason, far.eligible) == ("consul dc2", "dc2", "reserve", False)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import structlog
 import trio
 import trio.testing
+from structlog.testing import capture_logs
 
 from discovery.model import Instance, Origin, OriginKind, ServiceSpec, StaticTarget
 from discovery.settings import HealthSettings
@@ -116,7 +117,7 @@ async def test_a_snapshot_that_does_not_fit_leaves_the_last_one_in_force(
     stage.registry.apply_event(Answer("static", "web", many))
     with structlog.testing.capture_logs() as lines:
         assert not stage.publisher.publish()
-    assert [line["log_level"] for line in lines] == ["error"]
+    assert [line["log_level"] for line in lines if line["event"] != "instance transition"] == ["error"]
     assert "bytes" in stage.publisher.problems[0].message
     assert stage.shown().generation == stage.publisher.generation == 1
     stage.change(1)
@@ -153,3 +154,27 @@ async def test_slow_start_publishes_as_time_passes(
     await trio.sleep(20.0)
     assert stage.shown().services[0].instances[0].weight == 1.0
     assert len(stage.woken) == 12  # the instance, healthy, then ten steps
+
+
+async def test_a_publication_that_somebody_asked_for_does_not_cost_the_next_change(
+    autojump_clock: trio.testing.MockClock, nursery: trio.Nursery
+) -> None:
+    stage = Stage()
+    nursery.start_soon(stage.publisher.run)
+    await trio.sleep(1.0)
+    stage.registry.apply_event(Answer("static", "web", (Instance("10.0.0.1", 1),)))
+    assert stage.publisher.publish()
+    stage.change(2)
+    await trio.sleep(1.0)
+    assert stage.shown().services[0].instances[0].port == 2
+
+
+async def test_what_became_of_instances_is_told_once(autojump_clock: trio.testing.MockClock) -> None:
+    stage = Stage()
+    stage.change(1)
+    with capture_logs() as lines:
+        assert stage.publisher.publish()
+        stage.publisher.publish()
+    (line,) = lines
+    assert (line["event"], line["service"], line["instance"]) == ("instance transition", "web", "10.0.0.1:1")
+    assert (line["from"], line["to"], line["who"]) == ("absent", "not_probed", "file")

@@ -6,66 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from discovery.model import Instance, Origin, OriginKind, RouteSpec, ServiceSpec, Standing, StaticTarget
+from discovery.model import Standing
 from discovery.settings import HealthSettings, ProbeType
-from discovery.source import Answer, SourceState, TaggedService
-from gateway.config.load import load
-from gateway.snapshot.model import ServiceRecord, Snapshot, Standby
-from gateway.supervisor.registry import Registry
-from healthcheck.model import Health, Target, Transition, Verdict
-
-FILE = Origin(OriginKind.FILE, "gateway.toml services[0]")
-TAG = Origin(OriginKind.TAG, "service web, instance web-1, tag gw.path=/web/*")
-SETTINGS = load(None, environ={}).worker_settings()
-ONE = Instance("10.0.0.1", 80)
-TWO = Instance("10.0.0.2", 80)
-
-
-def static_service(name: str = "web", **settings: object) -> ServiceSpec:
-    return replace(ServiceSpec(name, FILE, targets=(StaticTarget("10.0.0.1", 80),)), **settings)  # type: ignore[arg-type]
-
-
-def consul_service(name: str = "web", consul: str = "web") -> ServiceSpec:
-    return ServiceSpec(name, FILE, consul=consul)
-
-
-def route(path: str = "/web/*", service: str = "web", origin: Origin = FILE) -> RouteSpec:
-    return RouteSpec(path, service, origin)
-
-
-class Bench:
-    """A registry, its clock and its generations."""
-
-    def __init__(self, *services: ServiceSpec, routes: tuple[RouteSpec, ...] = (), instance_cells: int = 64) -> None:
-        self.registry = Registry(unix_offset=1000.0, instance_cells=instance_cells, route_cells=64)
-        self.now = 0.0
-        self.generation = 0
-        self.latest: Snapshot | None = None
-        self.configure(*services, routes=routes)
-        self.build()
-
-    def configure(self, *services: ServiceSpec, routes: tuple[RouteSpec, ...] = ()) -> None:
-        self.registry.apply_config(services, routes, SETTINGS)
-
-    def build(self) -> Snapshot | None:
-        built = self.registry.build(self.generation + 1, 1, self.now)
-        if built is not None:
-            self.generation, self.latest = built.generation, built
-        return built
-
-    def answer(self, *instances: Instance, source: str = "static", service: str = "web") -> None:
-        self.registry.apply_event(Answer(source, service, instances))
-
-    def turn(self, health: Health, instance: Instance = ONE, *, service: str = "web") -> None:
-        target = Target(service, instance.address)
-        self.registry.apply_transition(Transition(target, Health.UNKNOWN, health, health, 0.0), self.now)
-
-    def service(self, name: str = "web") -> ServiceRecord:
-        assert self.latest is not None
-        return next(service for service in self.latest.services if service.name == name)
-
-    def standbys(self, name: str = "web") -> dict[str, Standby]:
-        return {each.address: each.standby for each in self.service(name).instances}
+from discovery.source import SourceState, TaggedService
+from gateway.snapshot.model import Standby
+from healthcheck.model import Health, Target, Verdict
+from tests.registry_bench import FILE, ONE, SETTINGS, TAG, TWO, Bench, consul_service, route, static_service
 
 
 def test_an_instance_takes_traffic_once_a_probe_has_succeeded() -> None:
@@ -143,7 +89,7 @@ def test_an_address_in_file_and_consul_is_one_with_the_files_weight_and_consuls_
     first, second = bench.service().instances
     assert (first.address, first.standby) == (ONE.address, Standby.CRITICAL)
     assert second.address == TWO.address
-    facts = bench.registry.service_facts()[0].instances[0]
+    facts = bench.registry.service_facts(lambda _cell: 0)[0].instances[0]
     assert (facts.weight, facts.reason, facts.detail) == (3.0, "critical", "check 'web' is critical")
 
 
@@ -175,7 +121,7 @@ def test_tags_make_services_and_routes_of_their_own() -> None:
     assert [(each.path, each.service) for each in built.routes] == [("/web/*", "web")]
     assert bench.service().balance == "random"
     assert bench.registry.targets[Target("web", ONE.address)].path == "/ping"
-    assert bench.registry.service_facts()[0].origin == "tag: service web"
+    assert bench.registry.service_facts(lambda _cell: 0)[0].origin == "tag: service web"
     bench.registry.apply_event(TaggedService("consul", "web", (), (), ()))
     built = bench.build()
     assert built is not None
@@ -292,11 +238,11 @@ def test_what_a_worker_ejects_is_out_for_all() -> None:
         bench.turn(Health.HEALTHY, each)
     bench.build()
     cell = bench.service().instances[1].cell
-    assert bench.registry.apply_ejections([cell])
-    assert not bench.registry.apply_ejections([cell])
+    assert bench.registry.apply_ejections({cell: 30.0})
+    assert not bench.registry.apply_ejections({cell: 30.0})
     bench.build()
     assert bench.standbys() == {ONE.address: Standby.ELIGIBLE, TWO.address: Standby.EJECTED}
-    assert bench.registry.apply_ejections([])
+    assert bench.registry.apply_ejections({})
     bench.build()
     assert bench.standbys() == {ONE.address: Standby.ELIGIBLE, TWO.address: Standby.ELIGIBLE}
 
@@ -361,7 +307,7 @@ def test_facts_tell_reasons_and_since_when_in_unix_time() -> None:
     bench.turn(Health.HEALTHY)
     bench.now = 8.0
     bench.build()
-    (service,) = bench.registry.service_facts()
+    (service,) = bench.registry.service_facts(lambda _cell: 0)
     (instance,) = service.instances
     assert (service.name, service.origin, service.balance) == ("web", str(FILE), "least_connections")
     assert (instance.health, instance.reason, instance.name) == ("healthy", "eligible", "web.internal")
