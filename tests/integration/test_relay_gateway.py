@@ -20,7 +20,7 @@ from tests.raw_client import RawClient
 MIB: Final = 1 << 20
 BLOCK: Final = random.Random(7).randbytes(MIB + 7)  # its pieces in another order are another body
 SIZES: Final = (65_535, 65_537, 262_145, MIB, 3 * MIB + 1, 5 * MIB - 3)
-STALL: Final = 1.0  # seconds
+STALL: Final = 2.0  # seconds
 
 
 def body(size: int) -> bytes:
@@ -158,7 +158,6 @@ def test_clients_that_leave_or_stall_leave_nothing_behind(gateway: RunningGatewa
         leaving = [stack.enter_context(RawClient(gateway.port)) for _ in range(10)]
         for client in stalled + leaving:
             client.send(get(str(16 * MIB)))
-        for client in stalled + leaving:
             assert client.sock.recv(1000).startswith(b"HTTP/1.1 200 ")
         for client in leaving:
             client.sock.close()
