@@ -136,8 +136,7 @@ class Exchange:
         if is_congested:
             up.is_congested = True
             self.down.transport.pause()
-        if body.relayable:
-            self.down.transport.relay(up.transport, body.relayable)
+        body.let_past(self.down.transport, up.transport)
         patience.await_response(self, up)
 
     def on_client_gone(self) -> None:
@@ -191,9 +190,8 @@ class Exchange:
 
     def on_connected(self) -> None:
         """The upstream connection is open."""
-        up = self.up
-        assert up is not None
-        self._send_request(up)
+        assert self.up is not None
+        self._send_request(self.up)
 
     def _send_request(self, up: Upstream) -> None:
         self._flowing = True
@@ -206,8 +204,7 @@ class Exchange:
         else:
             up.is_congested = not up.transport.write(body.behind(head))
             body.forget_if_long()
-            if body.relayable:
-                self.down.transport.relay(up.transport, body.relayable)
+            body.let_past(self.down.transport, up.transport)
             if not up.is_congested:
                 self.down.transport.resume()
         patience.await_response(self, up)
@@ -336,12 +333,11 @@ class Exchange:
 
     def on_switching(self, head: ResponseHead, rest: bytes) -> None:
         """101: both connections become a tunnel."""
-        up = self.up
-        assert up is not None
+        assert self.up is not None
         self.status = 101
         self.response_started = True
         self.upstream_seconds = self.ctx.now - self._attempt_started
-        self.tunnel = Tunnel(self, self.down, up, self.ctx, self.route.stream_idle_timeout)
+        self.tunnel = Tunnel(self, self.down, self.up, self.ctx, self.route.stream_idle_timeout)
         self.tunnel.begin(forward.switching_head(head, self.ctx, self.request_id), rest)
 
     def end_tunnel(self) -> None:

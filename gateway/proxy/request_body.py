@@ -7,6 +7,7 @@ from typing import Final
 from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import BodyReader, ChunkedReader, LengthReader, chunked_piece
 from gateway.h1.request import RequestFields
+from gateway.proxy.transport import Transport
 
 REPLAY_BYTES: Final = 65536  # bodies are kept for another attempt up to this size; a longer one is sent once
 
@@ -50,14 +51,14 @@ class RequestBody:
         """Is more kept than is kept for a repetition? It only is while no upstream connection takes it."""
         return self.kept_bytes > REPLAY_BYTES
 
-    @property
-    def relayable(self) -> int:
-        """Bytes still to come that are only to be counted: neither framed anew nor kept. 0 if they are not."""
+    def let_past(self, source: Transport, to: Transport) -> None:
+        """What is still to come is only to be counted, if it is neither framed anew nor kept: see `Transport.relay`."""
         reader = self._reader
-        return reader.remaining if isinstance(reader, LengthReader) and self._kept is None else 0
+        if self._kept is None and isinstance(reader, LengthReader) and not reader.done:
+            source.relay(to, reader.remaining)
 
     def skip(self, size: int) -> None:
-        """Count bytes that went past, of those that are `relayable`."""
+        """Count bytes that went past, of those that were let past."""
         reader = self._reader
         assert isinstance(reader, LengthReader)
         reader.skip(size)
