@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 3600
 BENCH_VENV ?= build/bench
 ARGS ?=
 
@@ -16,7 +17,7 @@ TEST_READY := $(VENV)/.ready-test
 FUZZ_READY := $(VENV)/.ready-fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench events scale fuzz clean
+.PHONY: help demo test check bench events scale soak fuzz clean
 
 help:
 	@echo "make demo    run the gateway with three small backends of its own"
@@ -25,6 +26,7 @@ help:
 	@echo "make bench   compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
 	@echo "make events  what each event (kill -9, a hang, Consul gone...) costs the requests that pass (ARGS='--help')"
 	@echo "make scale   500 services with 5,000 instances in a real Consul (ARGS='--help')"
+	@echo "make soak    run gw under a steady mix of clients and look for growth and failures (SOAK_SECONDS=3600)"
 	@echo "make fuzz    look for inputs that break the parsers and machines (FUZZ_SECONDS=60 for each of four targets)"
 	@echo "make clean   remove everything that these made"
 
@@ -51,6 +53,10 @@ bench: $(RUN_READY) $(BENCH_VENV)/.made
 # Both against a real Consul, as `make test` needs it.
 events scale: $(RUN_READY) $(BENCH_VENV)/.made
 	$(BIN)/python -m benchmarks.$@ --gw $(BENCH_VENV)/bin/gw $(ARGS)
+
+# `exec`, so that no shell stands between: Ctrl-C and SIGTERM reach the soak, which ends what it started.
+soak: $(RUN_READY) $(BENCH_VENV)/.made
+	@exec $(BIN)/python -m benchmarks.soak --gw $(BENCH_VENV)/bin/gw --seconds $(SOAK_SECONDS) $(ARGS)
 
 $(BENCH_VENV)/.made: pyproject.toml setup.py $(shell find cli discovery gateway healthcheck -name '*.py')
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)

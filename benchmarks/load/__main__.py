@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.load import measure
 from benchmarks.load.peers import Peer, PeerMissing, all_peers, require
-from benchmarks.load.processes import cores, raise_file_limit
+from benchmarks.load.processes import cores, cpu_model, raise_file_limit
 from benchmarks.load.report import Machine, rows
 from benchmarks.load.run import Cell, Rest, Stall, run_cell
 from benchmarks.load.tables import page, sheets, terminal
@@ -120,11 +120,9 @@ def plan(given: argparse.Namespace, environ: Mapping[str, str]) -> Plan:
 
 def machine(asked: Plan) -> Machine:
     """What the page says about where it was made."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return Machine(
         date=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        cpu=models[0] if models else platform.machine(),
+        cpu=cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         kernel=f"{platform.system()} {platform.release()}",
         versions={peer.name: peer.version() for peer in asked.peers},

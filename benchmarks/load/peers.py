@@ -110,19 +110,19 @@ def all_peers(gateways: Sequence[tuple[str, str]] = ()) -> dict[str, Peer]:
     }
 
 
-def require(peers: Sequence[Peer]) -> None:
-    """Raises PeerMissing, naming everything that is absent at once and how to get it."""
+def require(peers: Sequence[Peer], tools: Sequence[str] = ("wrk", "nginx", "taskset")) -> None:
+    """Raises PeerMissing, naming everything that is absent at once and how to get it. `tools`: needed with any peer."""
     ours = {peer.name for peer in peers if peer.configure is configs.gw}
     missing = [peer.name for peer in peers if peer.executable() is None]
-    missing += [tool for tool in ("wrk", "nginx", "taskset") if shutil.which(tool) is None and tool not in missing]
+    missing += [tool for tool in tools if shutil.which(tool) is None and tool not in missing]
     if not missing:
         return
     sentences = [f"Not installed: {', '.join(missing)}."]
     if not ours.issuperset(missing):
         sentences.append(f"On Debian or Ubuntu: apt-get install {PACKAGES} util-linux.")
-        sentences.append(
-            "wrk, nginx (the upstream) and taskset are always needed; other peers can be left out with --peers."
-        )
+        sentences.append(f"Always needed: {', '.join(tools)} (nginx is the upstream).")
+        if not ours.issuperset(peer.name for peer in peers):
+            sentences.append("Other peers can be left out with --peers.")
     if ours.intersection(missing):
         sentences.append("gw must be installed beside this Python, which make bench does, or where --gw says.")
     raise PeerMissing(" ".join(sentences))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import platform
 import random
 import resource
 import signal
@@ -43,6 +44,13 @@ def cores(workers: int, is_spread: bool = False) -> tuple[str, str]:
         return everything, everything
     split = max(1, min(2 if is_spread else workers, len(usable) - 1))
     return ",".join(map(str, usable[:split])), ",".join(map(str, usable[split:] or usable))
+
+
+def cpu_model() -> str:
+    """What the processor calls itself."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
 
 
 def raise_file_limit() -> int:

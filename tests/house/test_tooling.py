@@ -149,3 +149,10 @@ def test_the_benchmark_says_what_it_can_do() -> None:
     done = run(sys.executable, "-m", "benchmarks.load", "--help")
     assert done.returncode == 0
     assert all(option in done.stdout for option in ("--workloads", "--rounds", "--duration", "--peers"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the soak reads Linux's /proc")
+def test_the_soak_says_what_it_can_do() -> None:
+    done = run(sys.executable, "-m", "benchmarks.soak", "--help")
+    assert done.returncode == 0
+    assert all(option in done.stdout for option in ("--seconds", "--rate", "--growth", "--page"))
