@@ -86,7 +86,7 @@ def _show(sample: Sample) -> None:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    """SIGTERM cleans up as Ctrl-C does."""
+    """SIGTERM cleans up as Ctrl-C does, and SIGINT also where a shell that put this in the background ignores it."""
     raise KeyboardInterrupt
 
 
@@ -95,7 +95,8 @@ def _measured(given: argparse.Namespace) -> tuple[About, Record, int]:
     plan = Plan(gateway("gw", given.gw), given.workers, given.seconds, given.interval, given.rate)
     require([plan.peer], ("nginx", "taskset"))
     raise_file_limit()
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     date, busy, version = f"{datetime.now(UTC):%Y-%m-%d %H:%M UTC}", os.getloadavg()[0], plan.peer.version()
     record, code = Record(), 0
     with tempfile.TemporaryDirectory(prefix="gw-soak-") as folder:

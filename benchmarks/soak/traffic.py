@@ -145,8 +145,8 @@ def _abort(client: Client) -> None:
     upload = client.request("POST", 100, 1024)
     request = (upload[:20], upload[:-512], client.request("GET", 16 * 1024), client.request("GET", 1 << 20))[turn % 4]
     connection.sendall(request)
-    if turn % 4 == 3:
-        discard(connection, 1 << 16)
+    if turn % 4 == 3 and ((head := read_head(connection)) is None or head.status != 200):
+        raise Unexpected("no answer" if head is None else f"status {head.status}")
     if turn // 4 % 2:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
     client.close()
