@@ -102,8 +102,11 @@ def worker(gateway: RunningGateway) -> dict[str, int]:
 
 def descriptors(gateway: RunningGateway) -> list[str]:
     """What the worker has open, by kind."""
-    folder = Path(f"/proc/{gateway.worker_pids()[0]}/fd")
-    return [str(each.readlink()).partition(":")[0] for each in folder.iterdir()]
+    kinds = []
+    for each in Path(f"/proc/{gateway.worker_pids()[0]}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed since the folder was listed
+            kinds.append(str(each.readlink()).partition(":")[0])
+    return kinds
 
 
 def get(path: str) -> bytes:
