@@ -3,8 +3,8 @@
 Why not trio's own sockets: a task switch and an epoll_ctl per wait cost 40-70 us of CPU a request, most of
 what a whole request costs here. Trio waits for this epoll alone; when it is readable, batches of
 events are taken until none is left or the turn's time is over, and trio's other tasks (heartbeat,
-signals) get their turn. After events the next poll waits LINGER_SECONDS in the kernel before going back to
-trio: the next event of a busy worker nearly always comes within it, and costs no pass through trio.
+signals) get their turn. Within a turn the loop waits in this epoll and not in trio's: the next event of a
+worker that is not idle comes before the turn is over, and costs no pass through trio.
 
 Per batch, not per event: the clocks are read, the board's generation is checked (before any instance
 is picked), access log lines and counters are written, due deadlines are called.
@@ -31,8 +31,8 @@ from gateway.proxy.transport import Connecting, Transport
 from gateway.worker.pipes import Pipes
 from gateway.worker.wire import Wire
 
-TURN_SECONDS: Final = 0.02  # then trio's other tasks get a turn
-LINGER_SECONDS: Final = 0.001  # the shortest that epoll knows
+TURN_SECONDS: Final = 0.05  # then trio's other tasks get a turn
+_SHORTEST: Final = 0.001  # seconds that epoll can wait
 _EVENTS: Final = 512  # per batch
 
 
@@ -109,7 +109,7 @@ class Loop:
             await trio.lowlevel.checkpoint()
 
     def turn(self) -> None:
-        """Take batches until nothing is left to do or the time is over."""
+        """Take batches until nothing comes any more or the time is over."""
         poll = self._epoll.poll
         ctx = self.ctx
         self.read_clocks()
@@ -119,7 +119,7 @@ class Loop:
             self._batch(events)
             if self.is_stopping or not events or ctx.now >= end:
                 return
-            events = poll(LINGER_SECONDS, _EVENTS)
+            events = poll(max(_SHORTEST, min(end, ctx.deadlines.next_at()) - ctx.now), _EVENTS)
             self.read_clocks()
 
     def read_clocks(self) -> None:
