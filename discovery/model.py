@@ -59,7 +59,7 @@ class Instance:
     id: str = ""  # Consul's service id; empty for static instances
     name: str = ""  # the host name that `host` was resolved from, if one was
     datacenter: str = ""  # of Consul; empty for static instances
-    provisional: bool = False  # absent from an answer after a break; kept while it passes probes
+    provisional: bool = False  # not in an answer after a break, or its checks unrun; kept while it passes probes
     health: tuple[tuple[str, object], ...] = ()  # what its own tags change of its service's HealthSettings
 
     @property

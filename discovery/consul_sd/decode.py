@@ -4,6 +4,8 @@ The gateway asks for all instances, not only passing ones, and judges here, so t
 why one is out and warning weights count:
 
 - any critical check means out; a node that is down and maintenance of node or service are such checks;
+- a check that has not run yet is critical with an empty output (measured of HTTP, TCP and TTL checks: when registered, and
+  after a restart of the agent, which keeps only what TTL checks have reported); see `membership` for what that means;
 - any warning means Consul's warning weight (which may be 0), else the passing weight; no checks: passing;
 - the address is the service's, else the node's;
 - a service id is unique on one node only: identity is (node, id);
@@ -23,6 +25,7 @@ NODE_MAINTENANCE = "_node_maintenance"
 SERVICE_MAINTENANCE = "_service_maintenance:"
 MAX_OUTPUT = 200  # characters of a check's output in a detail
 
+IN_USE = (Standing.PASSING, Standing.WARNING)
 _RANK = {Standing.PASSING: 0, Standing.WARNING: 1, Standing.CRITICAL: 2, Standing.MAINTENANCE: 3}
 
 
@@ -37,6 +40,7 @@ class Registration:
     node: str
     instance: Instance  # `host` may still be a name
     tags: tuple[str, ...]
+    without_unrun: Instance | None = None  # critical only for checks that have not run: as it is without them
 
 
 def decode_health(data: Any) -> tuple[Registration, ...]:
@@ -78,24 +82,34 @@ def _preference(instance: Instance) -> tuple[bool, int]:
 
 def _registration(entry: Mapping[str, Any]) -> Registration:
     service, node = entry["Service"], entry["Node"]
-    standing, detail = judge(entry.get("Checks") or ())
+    checks = entry.get("Checks") or ()
+    instance = _instance(service, node, checks)
+    without = None
+    if instance.standing is Standing.CRITICAL:
+        has_run = _instance(service, node, [check for check in checks if not _is_unrun(check)])
+        without = has_run if has_run.standing in IN_USE else None
+    return Registration(node["Node"], instance, tuple(service.get("Tags") or ()), without)
+
+
+def _instance(service: Mapping[str, Any], node: Mapping[str, Any], checks: Iterable[Mapping[str, Any]]) -> Instance:
+    standing, detail = judge(checks)
     weights = service.get("Weights") or {}
     port = int(service["Port"])
-    if port == 0 and standing in (Standing.PASSING, Standing.WARNING):
+    if port == 0 and standing in IN_USE:
         standing, detail = Standing.CRITICAL, "registered in Consul without a port"
-    return Registration(
-        node=node["Node"],
-        instance=Instance(
-            host=service.get("Address") or node["Address"],
-            port=port,
-            weight=int(weights.get("Warning" if standing is Standing.WARNING else "Passing", 1)),
-            standing=standing,
-            detail=detail,
-            id=service["ID"],
-            datacenter=node.get("Datacenter") or "",
-        ),
-        tags=tuple(service.get("Tags") or ()),
+    return Instance(
+        host=service.get("Address") or node["Address"],
+        port=port,
+        weight=int(weights.get("Warning" if standing is Standing.WARNING else "Passing", 1)),
+        standing=standing,
+        detail=detail,
+        id=service["ID"],
+        datacenter=node.get("Datacenter") or "",
     )
+
+
+def _is_unrun(check: Mapping[str, Any]) -> bool:
+    return _standing_of(check) is Standing.CRITICAL and check["CheckID"] != NODE_DOWN and not check.get("Output")
 
 
 def judge(checks: Iterable[Mapping[str, Any]]) -> tuple[Standing, str]:

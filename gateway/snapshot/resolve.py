@@ -12,7 +12,7 @@ For one service at a time, in four steps:
        UNHEALTHY     the gateway's own probes fail
        EJECTED       passive outlier detection took it out
        HELD          it is well again, but it flaps (`gateway.supervisor.damping`)
-       PROVISIONAL   Consul's answer lacks it after a break; it passes probes, so it takes traffic
+       PROVISIONAL   after a break Consul's answer lacks it, or its checks have not run; it passes probes: takes traffic
        ELIGIBLE      takes traffic
 
 2. The cap. Of the instances that would take traffic if none were EJECTED or HELD, at most `max_ejected_percent`
@@ -20,7 +20,7 @@ For one service at a time, in four steps:
    the last in the order given first.
 3. Failing open. When fewer than `fail_open_below` percent of the instances that ought to take traffic do, those
    that are not well (NOT_PROBED, UNHEALTHY, EJECTED, HELD) take it too, as FAIL_OPEN. What Consul or an operator
-   took out stays out, and so does a provisional instance that passes no probes: Consul no longer lists it. The
+   took out stays out, and so does a provisional instance that passes no probes: Consul does not vouch for it. The
    percentage is of the instances less those that are draining, in maintenance or of weight 0
    (that is someone's will, no sign of trouble), not probed yet (a service that starts or grows is not in
    trouble) or gone from Consul.

@@ -157,7 +157,7 @@ _DETAILS: Final = {
     "hold_over": "its time is over",
     "in_reserve": "a nearer datacenter has an eligible instance",
     "out_of_reserve": "no nearer datacenter has an eligible instance",
-    "listed_again": "in Consul's answer again",
+    "listed_again": "in Consul's answer again, and not critical",
     "fails_open": "too few instances take traffic (fail_open_below)",
     "fails_open_no_more": "enough instances take traffic again",
     "within_cap": "no longer too many are out (max_ejected_percent)",

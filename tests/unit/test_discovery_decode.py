@@ -111,3 +111,39 @@ def test_services_come_with_their_tags() -> None:
     assert decode_services({"web": ["b", "a"]}) == decode_services({"web": ["a", "b"]})  # Consul's order is any
     with pytest.raises(DecodeError):
         decode_services([])
+
+
+@pytest.mark.parametrize(
+    ("checks", "without"),
+    [
+        ([("web", "critical", "")], Standing.PASSING),
+        ([("web", "critical", ""), ("disk", "warning", "")], Standing.WARNING),
+        ([("web", "critical", ""), ("serfHealth", "passing", "Agent alive and reachable")], Standing.PASSING),
+        ([("web", "critical", "HTTP GET http://10.0.0.1/: 503")], None),
+        ([("web", "critical", "TTL expired")], None),
+        ([("web", "critical", ""), ("db", "critical", "connection refused")], None),
+        ([("web", "critical", ""), ("serfHealth", "critical", "")], None),
+        ([("web", "critical", ""), ("_service_maintenance:a", "critical", "")], None),
+        ([("web", "passing", "")], None),
+    ],
+)
+def test_critical_checks_without_output_have_not_run(
+    checks: list[tuple[str, str, str]], without: Standing | None
+) -> None:
+    entry = {
+        "Node": {"Node": "n1", "Address": "10.0.0.1"},
+        "Service": {"ID": "a", "Port": 80, "Weights": {"Passing": 5, "Warning": 2}},
+        "Checks": [{"CheckID": name, "Status": status, "Output": output} for name, status, output in checks],
+    }
+    (found,) = decode_health([entry])
+    assert (found.without_unrun and found.without_unrun.standing) == without
+    if found.without_unrun:
+        assert found.instance.standing is Standing.CRITICAL
+        assert found.without_unrun.weight == (2 if without is Standing.WARNING else 5)
+
+
+def test_one_without_a_port_is_out_whether_its_checks_have_run_or_not() -> None:
+    check = {"CheckID": "web", "Status": "critical", "Output": ""}
+    node = {"Node": "n1", "Address": "10.0.0.1"}
+    (found,) = decode_health([{"Node": node, "Service": {"ID": "a", "Port": 0}, "Checks": [check]}])
+    assert found.without_unrun is None
