@@ -4,8 +4,9 @@ The gateway asks for all instances, not only passing ones, and judges here, so t
 why one is out and warning weights count:
 
 - any critical check means out; a node that is down and maintenance of node or service are such checks;
-- a check that has not run yet is critical with an empty output (measured of HTTP, TCP and TTL checks: when registered, and
-  after a restart of the agent, which keeps only what TTL checks have reported); see `membership` for what that means;
+- a check that has not run yet is critical with an empty output (seen of HTTP and TTL checks of 1.8.7, when registered,
+  and after a restart of the agent, which keeps only what TTL checks have reported); `membership` says what follows.
+  One registered again after it had run has its old output instead, and cannot be told from one that failed;
 - any warning means Consul's warning weight (which may be 0), else the passing weight; no checks: passing;
 - the address is the service's, else the node's;
 - a service id is unique on one node only: identity is (node, id);
