@@ -7,8 +7,8 @@ The file is one line that says what it is, and the body, whose meaning is its so
 
 It is written beside its place, synced and renamed, so that whatever ends the process or the machine
 leaves the old file or the new one. It is readable by its owner only, as Consul may hold secrets.
-Writing happens in a thread: at most once a second when something changed, at most every 30 s when only
-time has passed, and once more at the end.
+Writing happens in a thread: at most once a second when something changed, less often when the view is so large that
+this would cost more than `SHARE` of a core, at most every 30 s when only time has passed, and once more at the end.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,7 @@ import trio
 OFF: Final = "off"  # instead of a path: nothing is kept
 SHORTEST: Final = 1.0  # seconds between writes
 LONGEST: Final = 30.0  # seconds that may pass before newer times alone are written
+SHARE: Final = 0.01  # of a core, that writing may cost
 
 _HEAD: Final = b"gw-discovery 1 sha256:"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
@@ -115,9 +117,8 @@ class CacheWriter:
             while True:
                 with trio.move_on_after(LONGEST):
                     await self._changed.wait()
-                if self._is_pending:
-                    await self._write()
-                await trio.sleep(SHORTEST)
+                spent = await self._write() if self._is_pending else 0.0
+                await trio.sleep(min(LONGEST, max(SHORTEST, spent / SHARE)))
         finally:
             if self._is_pending:
                 with trio.CancelScope(shield=True):
@@ -127,14 +128,26 @@ class CacheWriter:
     def _is_pending(self) -> bool:
         return self._changed.is_set() or self._is_older
 
-    async def _write(self) -> None:
+    async def _write(self) -> float:
+        """Returns the seconds of CPU that it took."""
         self._changed, self._is_older = trio.Event(), False
         path = self._where()
         if path is None:
-            return
+            return 0.0
+        began = time.thread_time()
         encode = self._snapshot()
+        spent = time.thread_time() - began
+
+        def write() -> None:
+            nonlocal spent
+            began = time.thread_time()
+            try:
+                save(path, encode())
+            finally:
+                spent += time.thread_time() - began
+
         try:
-            await trio.to_thread.run_sync(lambda: save(path, encode()))
+            await trio.to_thread.run_sync(write)
         except OSError as error:
             if str(error) != self._error:
                 self._error = str(error)
@@ -145,3 +158,4 @@ class CacheWriter:
                 )
         else:
             self._error = ""
+        return spent

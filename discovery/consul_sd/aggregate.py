@@ -8,7 +8,10 @@ is over. So beyond a budget the services share
 
 and `FETCHERS` connections ask for the services that these name. What wakes the catalog's watch and leaves its
 content as it was (an instance without a check, another weight or address) cannot be told apart: then all
-services are asked, at most every `SWEEP_INTERVAL`.
+services are asked, at most every `SWEEP_INTERVAL`. Not so when the watch of all checks tells of the very same write,
+by its index, which is how an instance with checks comes and goes: its service is known then. As another write may hide
+behind it, done while nobody waited for either, all are asked some time later (`LATE_SWEEP`). The index of the answer of
+a service that changed explains a write as well: several may come in one answer of the checks.
 
 A service is asked with the index of its own last answer where a change of it has been seen. A server that lags
 behind then waits for the change instead of telling of the time before it, and the answer is unbroken.
@@ -16,6 +19,7 @@ behind then waits for the change instead of telling of the time before it, and t
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
@@ -34,6 +38,9 @@ from discovery.consul_sd.watch import Connect, watch
 FETCHERS = 8
 FETCH_WAIT = 1.0  # seconds that a server may take to learn of a change that another one told of
 SWEEP_INTERVAL = 5.0
+EXPLAIN_WAIT = 1.0  # seconds that the watch of all checks has to tell of a write that the catalog's told of
+LATE_SWEEP = 60.0  # seconds after a write that both told of
+REMEMBERED = 64  # indexes of writes that are explained
 
 OnReply = Callable[[str, Reply], None]
 OnFailure = Callable[[str, ConsulError], None]
@@ -68,6 +75,8 @@ class Aggregate:
         self._seen: set[str] = set()  # services that have been asked for
         self._has_work = trio.Event()
         self._wants_sweep = trio.Event()
+        self._known_writes: deque[int] = deque(maxlen=REMEMBERED)  # indexes of which it is clear what they changed
+        self._unexplained: set[int] = set()  # those of the catalog's answers that no such is known of
 
     async def run(self) -> None:
         """Watches until cancelled."""
@@ -101,7 +110,11 @@ class Aggregate:
     # -- what the two watches tell --
 
     def _on_checks(self, reply: Reply, is_unbroken: bool) -> None:
-        before, self._checks = self._checks, decode_checks(reply.data)
+        before = self._checks
+        self._checks = decode_checks(reply.data, before or frozenset())
+        if not is_unbroken:
+            self._known_writes.clear()  # an agent that restarted counts anew
+        self._explain(reply.index)
         self._on_success(self.keys[1], reply)
         if before is None or not is_unbroken:
             self._begin(is_unbroken=before is None)
@@ -121,7 +134,14 @@ class Aggregate:
                 if before.get(name) != self._catalog.get(name):
                     self._mark(self._changed, name)
         if not reply.is_repeat:
+            if reply.index not in self._known_writes or not is_unbroken:
+                self._unexplained.add(reply.index)
             self._wants_sweep.set()  # what else changed does not show in it
+
+    def _explain(self, index: int) -> None:
+        """It is clear which service the write of this index changed."""
+        self._known_writes.append(index)
+        self._unexplained.discard(index)
 
     def _begin(self, *, is_unbroken: bool) -> None:
         """A watch sees every change from now on: what was asked for before may lack one."""
@@ -140,12 +160,19 @@ class Aggregate:
         return failed
 
     async def _sweep_for_ever(self) -> NoReturn:
+        late = float("inf")  # when a sweep is due though all is explained
         while True:
-            await self._wants_sweep.wait()
-            self._wants_sweep = trio.Event()
-            for name in self._services:
-                self._mark(self._unsure, name)
-            await trio.sleep(SWEEP_INTERVAL)
+            with trio.move_on_at(late):
+                await self._wants_sweep.wait()
+                self._wants_sweep = trio.Event()
+                late = min(late, trio.current_time() + LATE_SWEEP)
+                await trio.sleep(EXPLAIN_WAIT)
+            if self._unexplained or trio.current_time() >= late:
+                self._unexplained.clear()
+                late = float("inf")
+                for name in self._services:
+                    self._mark(self._unsure, name)
+                await trio.sleep(SWEEP_INTERVAL)
 
     # -- asking for one service --
 
@@ -183,6 +210,8 @@ class Aggregate:
         reply = await client.health(service.service, index)
         if self._services.get(service.service) is not service:
             return  # dropped meanwhile
+        if index:
+            self._explain(reply.index)
         is_unbroken = 0 < known == service.index and reply.index >= known
         service.on_reply(replace(reply, is_repeat=True) if reply.index == known else reply, is_unbroken)
 

@@ -1,46 +1,54 @@
-"""All checks of all services and nodes (/v1/health/state/any), and whose of them changed. Pure."""
+"""All checks of all services and nodes (/v1/health/state/any), and whose of them changed. Pure.
+
+The answer is megabytes of JSON for thousands of checks, and comes whole whenever one of them changes. So it is cut into
+entries as text, and only those are decoded whose text is not in the answer before it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import json
+import re
+from collections.abc import Iterable
+from typing import Final, TypeAlias
 
 from discovery.consul_sd.decode import DecodeError
 
-States = Mapping[str, frozenset[tuple[str, str, str]]]  # by name: (node, check id, status)
+Checks: TypeAlias = frozenset[bytes]  # the entries, as text
+State: TypeAlias = tuple[str, str, str, str]  # service ("" for a check of the node), node, check id, status
+
+# Every entry begins with its node, and neither can be within a text, where quotes are escaped.
+_BEGIN: Final = re.compile(rb'\s*\[\s*\{\s*"Node":')
+_BETWEEN: Final = re.compile(rb'\},\s*\{\s*"Node":')
+_END: Final = re.compile(rb"\}\s*\]\s*")
 
 
-@dataclass(frozen=True, slots=True)
-class Checks:
-    """The checks of each service, and of each node by itself (which are those of all its services)."""
-
-    services: States
-    nodes: States
-
-
-def decode_checks(data: Any) -> Checks:
-    """The JSON of /v1/health/state/any. Raises DecodeError."""
-    services: dict[str, set[tuple[str, str, str]]] = {}
-    nodes: dict[str, set[tuple[str, str, str]]] = {}
-    try:
-        for check in data:
-            node, service = check["Node"], check.get("ServiceName") or ""
-            states = services.setdefault(service, set()) if service else nodes.setdefault(node, set())
-            states.add((node, check["CheckID"], check["Status"]))
-    except (AttributeError, KeyError, TypeError) as error:
-        raise DecodeError(f"an entry of /v1/health/state is malformed: {type(error).__name__} {error}") from error
-    return Checks(_frozen(services), _frozen(nodes))
+def decode_checks(data: bytes, before: Checks = frozenset()) -> Checks:
+    """The JSON of /v1/health/state/any; `before` is of the answer before it. Raises DecodeError."""
+    checks = frozenset(_entries(data))
+    _states(checks - before)
+    return checks
 
 
 def changed_services(before: Checks, after: Checks) -> tuple[frozenset[str], frozenset[str]]:
-    """(services, nodes) of which a check came, went or changed its status."""
-    return _changed(before.services, after.services), _changed(before.nodes, after.nodes)
+    """(services, nodes) of which a check came, went or changed its status; nodes by their own checks."""
+    changed = _states(before - after) ^ _states(after - before)
+    services = frozenset(service for service, *_ in changed if service)
+    return services, frozenset(node for service, node, *_ in changed if not service)
 
 
-def _changed(before: States, after: States) -> frozenset[str]:
-    return frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
+def _entries(data: bytes) -> list[bytes]:
+    """Each without its beginning, `{"Node":`, and its last brace."""
+    begin, end = _BEGIN.match(data), data.rfind(b"}")
+    if begin is None or not _END.fullmatch(data, end):
+        if data.strip() in (b"[]", b"null"):
+            return []
+        raise DecodeError("the answer of /v1/health/state is malformed: it is no list of checks")
+    return _BETWEEN.split(data[begin.end() : end])
 
 
-def _frozen(states: dict[str, set[tuple[str, str, str]]]) -> States:
-    return {name: frozenset(each) for name, each in states.items()}
+def _states(entries: Iterable[bytes]) -> set[State]:
+    try:
+        checks = [json.loads(b'{"Node":' + entry + b"}") for entry in entries]
+        return {(each.get("ServiceName") or "", each["Node"], each["CheckID"], each["Status"]) for each in checks}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DecodeError(f"an entry of /v1/health/state is malformed: {type(error).__name__} {error}") from error

@@ -81,17 +81,21 @@ def _decode(response: httpx.Response, callback: Callable[[Any], Any], what: str)
         result = callback(library.base.Response(response.status_code, headers, response.text))
         if not isinstance(result, tuple):
             return result
-        index, data = result
-        return Reply(
-            index=max(int(index), 1),
-            data=data,
-            # agents that stream leave both headers out, which says nothing
-            leader_known=headers.get("X-Consul-KnownLeader", "true") != "false",
-            last_contact=int(headers.get("X-Consul-LastContact", "0")) / 1000,
-            is_filtered=headers.get("X-Consul-Results-Filtered-By-ACLs", "") == "true",
-        )
+        return _reply(headers, result[1])
     except (ValueError, KeyError, TypeError, library.ConsulException) as error:
         raise Unreachable(f"the answer to {what} is not Consul's: {error}") from error
+
+
+def _reply(headers: httpx.Headers, data: Any) -> Reply:
+    """Raises ValueError for a header that is not a number."""
+    return Reply(
+        index=max(int(headers.get("X-Consul-Index", "1")), 1),
+        data=data,
+        # agents that stream leave both headers out, which says nothing
+        leader_known=headers.get("X-Consul-KnownLeader", "true") != "false",
+        last_contact=int(headers.get("X-Consul-LastContact", "0")) / 1000,
+        is_filtered=headers.get("X-Consul-Results-Filtered-By-ACLs", "") == "true",
+    )
 
 
 @functools.cache
@@ -156,9 +160,17 @@ class ConsulClient:
         return reply
 
     async def checks(self, index: int = 0) -> Reply:
-        """All checks of all services and nodes; with an index, once they have changed since."""
-        reply: Reply = await self._consul.health.state("any", index=index or None, wait=self._wait)
-        return reply
+        """All checks of all services and nodes; with an index, once they have changed since.
+
+        Its data are bytes: thousands of checks of which few are news are not decoded one and all (see `checks`)."""
+        what = "/v1/health/state/any"
+        params = [("index", index), ("wait", self._wait)] if index else []
+        datacenter = self._consul.dc
+        response = await self._transport.send("GET", what, [*params, *([("dc", datacenter)] if datacenter else [])])
+        try:
+            return _reply(response.headers, response.content)
+        except ValueError as error:
+            raise Unreachable(f"the answer to GET {what} is not Consul's: {error}") from error
 
     async def keys(self, prefix: str, index: int = 0) -> Reply:
         """All entries of the KV store below a prefix, values as bytes; with an index, once they have changed since."""

@@ -40,6 +40,7 @@ class Transport:
             base_url=base_url(settings.address),
             limits=httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=None),
             verify=tls,
+            headers={"Accept-Encoding": "identity"},  # the agent is near: packing took it longer than sending
             trust_env=False,
         )
         self._plain = httpx.Timeout(REPLY_TIMEOUT, connect=CONNECT_TIMEOUT)
