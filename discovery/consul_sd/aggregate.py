@@ -39,7 +39,7 @@ FETCHERS = 8
 FETCH_WAIT = 1.0  # seconds that a server may take to learn of a change that another one told of
 SWEEP_INTERVAL = 5.0
 EXPLAIN_WAIT = 1.0  # seconds that the watch of all checks has to tell of a write that the catalog's told of
-LATE_SWEEP = 60.0  # seconds after a write that both told of
+LATE_SWEEP = 10.0  # seconds after a write that both told of
 REMEMBERED = 64  # indexes of writes that are explained
 
 OnReply = Callable[[str, Reply], None]
