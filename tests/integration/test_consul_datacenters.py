@@ -39,6 +39,9 @@ path = "/*"
 service = "web"
 """
 
+FAILS_OVER = "service fails over: no eligible instance in a nearer datacenter"
+IS_BACK = "service is back in its own datacenter"
+
 
 def service(gateway: RunningGateway) -> dict[str, Any]:
     (found,) = gateway.status()["services"]
@@ -66,18 +69,20 @@ def test_traffic_leaves_with_the_last_local_instance_and_is_back_with_the_first(
                 lambda: instances(gateway) == {"consul dc1": ("dc1", "eligible"), "consul dc2": ("dc2", "reserve")}
             )
             assert (service(gateway)["datacenter"], service(gateway)["failover"]) == ("dc1", ["dc2"])
-            assert not gateway.events("service fails over: no eligible instance in a nearer datacenter")
+            assert not gateway.events(FAILS_OVER)
 
             near.set_check(f"web-{local.port}", "critical")
             gateway.wait_until(lambda: answering(gateway) == "remote")
             assert service(gateway)["datacenter"] == "dc2"
             assert instances(gateway) == {"consul dc1": ("dc1", "critical"), "consul dc2": ("dc2", "eligible")}
-            (said,) = gateway.events("service fails over: no eligible instance in a nearer datacenter")
+            gateway.wait_until(lambda: gateway.events(FAILS_OVER))
+            (said,) = gateway.events(FAILS_OVER)
             assert (said["service"], said["datacenter"], said["previous"]) == ("web", "dc2", "dc1")
 
             near.set_check(f"web-{local.port}", "passing")
             gateway.wait_until(lambda: answering(gateway) == "local")
-            (said,) = gateway.events("service is back in its own datacenter")
+            gateway.wait_until(lambda: gateway.events(IS_BACK))
+            (said,) = gateway.events(IS_BACK)
             assert said["datacenter"] == "dc1"
             states = {each["source"]: each["stale"] for each in gateway.status()["discovery"]}
             assert states == {"static": False, "consul": False, "consul dc2": False}
