@@ -108,12 +108,12 @@ class Loop:
             self.turn()
             await trio.lowlevel.checkpoint()
 
-    def turn(self) -> None:
-        """Take batches until nothing comes any more or the time is over."""
+    def turn(self, seconds: float = TURN_SECONDS) -> None:
+        """Take batches, and wait for more of them, until nothing comes any more or the time is over."""
         poll = self._epoll.poll
         ctx = self.ctx
         self.read_clocks()
-        end = ctx.now + TURN_SECONDS
+        end = ctx.now + seconds
         events = poll(0, _EVENTS)
         while True:
             self._batch(events)

@@ -12,6 +12,7 @@ from gateway.worker.loop import Loop
 from gateway.worker.wire import FLUSH_SECONDS, LINGER_MOST, LINGER_SECONDS, Wire
 from tests.proxy_harness import World
 
+TURN = 0.005  # seconds that the loop may wait: the other ends are here, nothing comes by itself
 MORE_THAN_THE_KERNEL_TAKES = b"x" * (16 << 20)
 
 
@@ -60,7 +61,7 @@ class Bench:
     def advance(self, seconds: float) -> None:
         self._ahead += seconds
         self.ctx.deadlines.expire(self.ctx.now + self._ahead)
-        self.loop.turn()
+        self.loop.turn(TURN)
 
     @property
     def is_open(self) -> bool:
@@ -93,9 +94,9 @@ def test_small_pieces_are_kept_together(bench: Bench) -> None:
     while received < len(MORE_THAN_THE_KERNEL_TAKES) + 150_000:
         data = bench.peer.recv(1 << 20)
         received += len(data)
-        bench.loop.turn()
+        bench.loop.turn(TURN)
     assert data.endswith(b"5\r\n")
-    bench.loop.turn()
+    bench.loop.turn(TURN)
     assert bench.machine.told == ["drained"]
 
 
@@ -127,7 +128,7 @@ def test_lingering_ends_when_the_peer_has_nothing_more_to_take(bench: Bench) -> 
     bench.wire.write(b"refused")
     bench.wire.close(linger=True)
     bench.peer.sendall(b"still sending" * 1000)
-    bench.loop.turn()
+    bench.loop.turn(TURN)
     assert bench.peer.recv(100) == b"refused"
     assert bench.peer.recv(100) == b""
     assert (bench.is_open, bench.ctx.stats.closing) == (True, 1)
@@ -140,7 +141,7 @@ def test_lingering_ends_when_the_peer_has_nothing_more_to_take(bench: Bench) -> 
 def test_lingering_leaves_the_kernel_what_it_has_taken(bench: Bench) -> None:
     bench.wire.write(b"x" * 300_000)
     bench.wire.close(linger=True)
-    bench.loop.turn()
+    bench.loop.turn(TURN)
     for _ in range(int(LINGER_MOST / LINGER_SECONDS) + 2):
         bench.advance(LINGER_SECONDS + 0.1)
     assert not bench.is_open

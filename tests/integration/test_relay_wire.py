@@ -17,6 +17,7 @@ from gateway.worker.loop import Loop
 from gateway.worker.wire import RELAY_LEAST, Wire
 from tests.proxy_harness import World
 
+TURN = 0.005  # seconds that the loop may wait: the other ends are here, nothing comes by itself
 SIZE: Final = 3_000_017
 DATA: Final = random.Random(1).randbytes(SIZE)
 DEADLINE: Final = 20.0  # seconds
@@ -93,7 +94,7 @@ class Pair:
         end = time.monotonic() + DEADLINE
         while not claim():
             assert time.monotonic() < end, f"not within {DEADLINE} s"
-            self.loop.turn()
+            self.loop.turn(TURN)
 
     def send(self, data: bytes) -> int:
         """Let the source have what the kernel takes; how much that was."""
@@ -101,7 +102,7 @@ class Pair:
             sent = self.from_peer.send(data)
         except BlockingIOError:
             sent = 0
-        self.loop.turn()
+        self.loop.turn(TURN)
         return sent
 
     def receive(self) -> bytes:
@@ -188,7 +189,7 @@ def test_a_peer_that_does_not_read_pauses_the_source_and_loses_nothing(pair: Pai
     received = 0
     while received < sent:
         received += len(pair.receive())
-        pair.loop.turn()
+        pair.loop.turn(TURN)
     assert received == sent == pair.machine.relayed
     assert not pair.is_paused()
     assert pair.transfer(DATA) == DATA
