@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import sys
-import tempfile
 import time
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.events.figures import Row, Times
 from benchmarks.events.page import HEADINGS, fill_in, page, remarks, words
 from benchmarks.events.scenarios import SCENARIOS, Options, run
 from benchmarks.events.stage import LATENCY, ROOT
-from benchmarks.load.__main__ import names, positive
-from benchmarks.load.processes import raise_file_limit
-from benchmarks.rig import consul
-from benchmarks.rig.about import RAW, RESULTS, About, about, program
-from benchmarks.rig.children import Stuck, end_by_signal
+from benchmarks.load.__main__ import positive
+from benchmarks.rig import command, consul
+from benchmarks.rig.about import RESULTS, About, about
+from benchmarks.rig.children import Stuck
 from benchmarks.rig.consul import ConsulRefused
 
 PAGE = RESULTS / "events.md"
@@ -29,19 +25,12 @@ DOCUMENT = ROOT / "docs" / "discovery-and-health.md"
 
 def options() -> argparse.ArgumentParser:
     """The command's options."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.events", description=__doc__)
-    parser.add_argument("--only", help=f"some of {','.join(SCENARIOS)}")
-    parser.add_argument(
-        "--gw", type=program, default=str(Path(sys.executable).with_name("gw")), help="the gateway's program"
-    )
-    parser.add_argument("--workers", type=positive, default=4)
+    parser = command.parser("events", __doc__, tuple(SCENARIOS), PAGE)
     parser.add_argument("--rate", type=positive, default=500, help="requests a second: %(default)s")
     parser.add_argument("--repetitions", type=positive, default=20, help="%(default)s; a quarter of it for slow events")
     parser.add_argument("--outage", type=float, default=60.0, help="seconds without Consul: %(default)g")
     parser.add_argument("--grace", type=float, default=30.0, help="removal_grace, seconds: %(default)g")
     parser.add_argument("--cycles", type=positive, default=1000, help="%(default)s")
-    parser.add_argument("--page", action="store_true", help=f"also write benchmarks/results/{PAGE.name}")
-    parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
     parser.add_argument("--render", type=Path, metavar="RAW.json", help="run nothing: show an earlier run")
     return parser
 
@@ -55,12 +44,9 @@ def load_raw(file: Path) -> tuple[About, list[Row], argparse.Namespace]:
 
 
 def save_raw(where: About, rows: list[Row], workers: int, rate: float) -> Path:
-    """For `load_raw`, or anything else that reads JSON."""
-    RAW.mkdir(parents=True, exist_ok=True)
-    file = RAW / f"events-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    content = {"about": asdict(where), "options": {"workers": workers, "rate": rate}}
-    file.write_text(json.dumps({**content, "rows": [asdict(row) for row in rows]}, indent=1))
-    return file
+    """For `load_raw`."""
+    asked = {"workers": workers, "rate": rate}
+    return command.save_raw("events", {"about": asdict(where), "options": asked, "rows": [asdict(row) for row in rows]})
 
 
 def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, rows: list[Row]) -> list[str]:
@@ -96,24 +82,17 @@ def main() -> int:
         workers, rate = was.workers, was.rate
     else:
         try:
-            chosen = tuple(SCENARIOS) if given.only is None else names(tuple(SCENARIOS), given.only)
+            chosen = command.chosen(tuple(SCENARIOS), given.only)
             consul.binary()
         except (ValueError, Stuck) as error:
             parser.error(str(error))
-        raise_file_limit()
-        end_by_signal()
         where, workers, rate = about(given.gw), given.workers, given.rate
-        folder = Path(tempfile.mkdtemp(prefix="gw-events-"))
-        try:
-            failed = play(given, chosen, folder, rows)
-        except KeyboardInterrupt:
-            failed = ["the rest: interrupted"]
-        finally:
-            if given.keep:
-                print(f"logs: {folder}")
-            else:
-                shutil.rmtree(folder)
-        print(f"raw figures: {save_raw(where, rows, workers, rate)}")
+        with command.folder_of("events", keep=given.keep) as folder:
+            try:
+                failed = play(given, chosen, folder, rows)
+            except KeyboardInterrupt:
+                failed = ["the rest: interrupted"]
+        save_raw(where, rows, workers, rate)
     text = page(where, rows, workers=workers, rate=rate, latency=LATENCY)
     if given.page:
         PAGE.write_text(text)

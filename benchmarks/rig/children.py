@@ -7,14 +7,39 @@ import signal
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 LOOK_SECONDS = 0.002
 
 
 class Stuck(Exception):
     """Something awaited did not come true; the text says what, and what the process said."""
+
+
+class Restartable(ABC):
+    """A program that is started as a context manager, and can be ended and started again meanwhile."""
+
+    @abstractmethod
+    def start(self) -> None:
+        """Returns once it serves."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """Returns once it is gone; nothing to do if it does not run."""
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
 
 @contextlib.contextmanager

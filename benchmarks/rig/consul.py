@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.load.processes import free_ports
-from benchmarks.rig.children import Stuck, child, wait_until
+from benchmarks.rig.children import Restartable, Stuck, child, wait_until
 
 GET_CONSUL = Path(__file__).parent.parent.parent / "scripts" / "get_consul.sh"
 START_SECONDS = 60.0
@@ -47,7 +47,7 @@ def version() -> str:
     return subprocess.run([binary(), "version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
 
 
-class Consul:
+class Consul(Restartable):
     """One agent. It can be ended and started again at the same address."""
 
     def __init__(self, folder: Path, name: str = "one", role: Role = "dev", config: str = "") -> None:
@@ -61,17 +61,6 @@ class Consul:
         self.config = config
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Consul:
-        try:
-            self.start()
-        except BaseException:
-            self.end()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
 
     @property
     def pid(self) -> int:

@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.load.processes import free_ports
-from benchmarks.rig.children import Stuck, child, end, wait_until
+from benchmarks.rig.children import Restartable, Stuck, child, end, wait_until
 
 START_SECONDS = 60.0
 
 
-class RunningGateway:
+class RunningGateway(Restartable):
     """One gateway; a context manager. It can be ended and started again with the same addresses and files."""
 
     def __init__(self, command: str, folder: Path, config: str, workers: int) -> None:
@@ -33,17 +33,6 @@ class RunningGateway:
         head = f'[gateway]\nlisten = ["127.0.0.1:{self.port}"]\nadmin = "127.0.0.1:{self.admin_port}"\n'
         file.write_text(f'{head}\n[log]\naccess = "{folder}/access.log"\n\n{config}')
         self._command = [command, "up", "-c", str(file), "--workers", str(workers)]
-
-    def __enter__(self) -> RunningGateway:
-        try:
-            self.start()
-        except BaseException:
-            self.end()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
 
     def start(self, timeout: float = START_SECONDS) -> None:
         """Returns once /ready on the admin address says 200."""

@@ -93,7 +93,7 @@ def test_the_table_in_the_documentation_is_written_anew() -> None:
 
 
 def test_raw_figures_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "RAW", tmp_path)
+    monkeypatch.setattr("benchmarks.rig.command.RAW", tmp_path)
     file = command.save_raw(ABOUT, [ROW], 4, 500.0)
     assert command.load_raw(file) == (ABOUT, [ROW], argparse.Namespace(workers=4, rate=500.0))
     assert json.loads(file.read_text())["rows"][0]["name"] == "kill"
