@@ -17,18 +17,19 @@ TEST_READY := $(VENV)/.ready-test
 FUZZ_READY := $(VENV)/.ready-fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench events scale soak fuzz clean
+.PHONY: help demo test check bench events scale reliability soak fuzz clean
 
 help:
-	@echo "make demo    run the gateway with three small backends of its own"
-	@echo "make test    every check and every test, against a real Consul"
-	@echo "make check   ruff, mypy and import-linter only"
-	@echo "make bench   compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
-	@echo "make events  what each event (kill -9, a hang, Consul gone...) costs the requests that pass (ARGS='--help')"
-	@echo "make scale   500 services with 5,000 instances in a real Consul (ARGS='--help')"
-	@echo "make soak    run gw under a steady mix of clients and look for growth and failures (SOAK_SECONDS=3600)"
-	@echo "make fuzz    look for inputs that break the parsers and machines (FUZZ_SECONDS=60 for each of four targets)"
-	@echo "make clean   remove everything that these made"
+	@echo "make demo         run the gateway with three small backends of its own"
+	@echo "make test         every check and every test, against a real Consul"
+	@echo "make check        ruff, mypy and import-linter only"
+	@echo "make bench        compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
+	@echo "make events       what each event (kill -9, a hang, Consul gone...) costs the requests that pass (ARGS='--help')"
+	@echo "make scale        500 services with 5,000 instances in a real Consul (ARGS='--help')"
+	@echo "make reliability  kill, stop, reload and roll every process under load, and count what is lost (ARGS='--help')"
+	@echo "make soak         run gw under a steady mix of clients and look for growth and failures (SOAK_SECONDS=3600)"
+	@echo "make fuzz         look for inputs that break the parsers and machines (FUZZ_SECONDS=60 for each of four targets)"
+	@echo "make clean        remove everything that these made"
 
 # Ctrl-C reaches gw itself, which drains and ends with 0.
 demo: $(RUN_READY)
@@ -50,8 +51,8 @@ check: $(TEST_READY)
 bench: $(RUN_READY) $(BENCH_VENV)/.made
 	$(BIN)/python -m benchmarks.load --gw gw=$(BENCH_VENV)/bin/gw $(ARGS)
 
-# Both against a real Consul, as `make test` needs it.
-events scale: $(RUN_READY) $(BENCH_VENV)/.made
+# The first two against a real Consul, as `make test` needs it.
+events scale reliability: $(RUN_READY) $(BENCH_VENV)/.made
 	$(BIN)/python -m benchmarks.$@ --gw $(BENCH_VENV)/bin/gw $(ARGS)
 
 # `exec`, so that no shell stands between: Ctrl-C and SIGTERM reach the soak, which ends what it started.

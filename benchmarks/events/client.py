@@ -33,7 +33,7 @@ class Report:
     """What a load saw. Times are of CLOCK_MONOTONIC, in seconds."""
 
     sent: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))  # by kind
-    failures: list[tuple[float, str, str]] = field(default_factory=list)  # when it was sent, kind, cause
+    failures: list[tuple[float, float, str, str]] = field(default_factory=list)  # sent, failed, kind, cause
     latencies: list[float] = field(default_factory=list)  # of answered requests
 
 
@@ -127,7 +127,7 @@ class Client:
         except (OSError, asyncio.IncompleteReadError) as error:
             cause = f"{'kept' if was_used else 'new'} connection lost: {type(error).__name__}"
         if cause:
-            self.report.failures.append((began, kind, cause))
+            self.report.failures.append((began, time.monotonic(), kind, cause))
         else:
             self.report.latencies.append(time.monotonic() - began)
             self.has_answers.set()

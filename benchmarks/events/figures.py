@@ -72,7 +72,7 @@ def failures(report: Report) -> tuple[dict[str, int], dict[str, int]]:
     """Failed requests by cause: those of idempotent methods, and the others."""
     idempotent: dict[str, int] = {}
     others: dict[str, int] = {}
-    for _, kind, cause in report.failures:
+    for _, _, kind, cause in report.failures:
         into = idempotent if kind.startswith("GET") else others
         into[cause] = into.get(cause, 0) + 1
     return idempotent, others

@@ -49,8 +49,10 @@ TTL = {"TTL": "1h", "Status": "passing"}
 class Instance:
     """A process that serves. `kill` and `start`, `stop` and `go_on`."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, latency: float = LATENCY) -> None:
+        """`latency` is how long it takes to answer, in seconds."""
         self.name = name
+        self._latency = latency
         (self.port,) = free_ports(1)
         self.address = f"127.0.0.1:{self.port}"
         self._folder = folder
@@ -59,7 +61,15 @@ class Instance:
 
     def start(self) -> None:
         """Returns once it listens."""
-        command = [sys.executable, "-P", "-m", "benchmarks.events.instance", self.name, str(LATENCY), self.address]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "benchmarks.events.instance",
+            self.name,
+            str(self._latency),
+            self.address,
+        ]
         context = child(command, log=self._folder / "instances.log", environment=environment(), pipes=True)
         self._process = self._stack.enter_context(context)
         assert self._process.stdout is not None

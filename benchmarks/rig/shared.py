@@ -44,6 +44,10 @@ class Shared:
         """The newest one on the board."""
         return self._board.generation
 
+    def word(self, index: int) -> int:
+        """A word of the ledger (`gateway.shm.layout`)."""
+        return self._ledger[index]
+
     def generations(self) -> list[int]:
         """The one that each worker uses."""
         return [self._ledger[row_word(row, R_GENERATION)] for row in range(self.rows)]

@@ -62,7 +62,7 @@ def test_attempts_are_told_apart_by_address_worker_and_time() -> None:
 
 
 def test_failures_are_counted_by_cause_and_by_what_a_client_may_repeat() -> None:
-    said = [(1.0, "GET", "503 x"), (2.0, "GET, new connection", "503 x"), (3.0, "POST", "502 y")]
+    said = [(1.0, 1.1, "GET", "503 x"), (2.0, 2.1, "GET, new connection", "503 x"), (3.0, 3.1, "POST", "502 y")]
     assert failures(Report(failures=said)) == ({"503 x": 2}, {"502 y": 1})
 
 
