@@ -32,6 +32,7 @@ class Place:
     routes: int = 1
     connections: int = 4096
     """Clients at once."""
+    is_logged: bool = True
 
     @property
     def access_log(self) -> Path:
@@ -81,7 +82,7 @@ http {{
         '"method":"$request_method","host":"$http_host","path":"$request_uri","status":$status,'
         '"bytes":$body_bytes_sent,"seconds":$request_time,"instance":"$upstream_addr",'
         '"upstream_seconds":"$upstream_response_time"}}';
-    access_log {place.access_log} bench buffer=32k flush=1s;
+    access_log {f"{place.access_log} bench buffer=32k flush=1s" if place.is_logged else "off"};
 {nginx_temp_paths(place.folder)}    keepalive_requests 100000000;
     keepalive_timeout 75s;
     tcp_nodelay on;
@@ -147,7 +148,7 @@ def haproxy(place: Place) -> Files:
     unix-bind mode 600
 defaults
     mode http
-    log global
+{"    log global" if place.is_logged else "    no log"}
     timeout client 75s
     timeout http-request 10s
     timeout http-keep-alive 75s
@@ -190,6 +191,12 @@ def caddy(place: Place) -> Files:
     # Blocks of `handle` exclude each other, and what comes after them is common to all.
     many = _lines(names, lambda name: f"    handle /{name}/* {{\n        vars route {name}\n    }}")
     routing = f"{many}\n    handle {{\n        error 404\n    }}" if place.routes > 1 else f"    vars route {names[0]}"
+    log = (
+        f"    log {{\n        output file {place.access_log} {{\n            roll_disabled\n        }}\n"
+        "        format json\n    }\n"
+        if place.is_logged
+        else ""
+    )
     return {
         "Caddyfile": f"""{{
     admin 127.0.0.1:{place.admin_port}
@@ -204,13 +211,7 @@ def caddy(place: Place) -> Files:
 }}
 http://:{place.port} {{
     bind 127.0.0.1
-    log {{
-        output file {place.access_log} {{
-            roll_disabled
-        }}
-        format json
-    }}
-    header X-Request-ID {{http.request.uuid}}
+{log}    header X-Request-ID {{http.request.uuid}}
     header X-Gateway caddy
 {routing}
     reverse_proxy {upstreams} {{
@@ -254,7 +255,7 @@ connections = {place.connections}
 
 [log]
 level = "warning"
-access = "{place.access_log}"
+access = "{place.access_log if place.is_logged else "off"}"
 
 [[services]]
 name = "bench"

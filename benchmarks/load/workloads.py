@@ -33,6 +33,8 @@ class Workload:
     workers: tuple[int, ...] = (1,)
     is_spread: bool = False
     """Peer, load and upstream share all cores (with fewer than four); otherwise the peer is alone on its own."""
+    is_logged: bool = True
+    """False: without an access log, to see what it costs."""
     is_long: bool = False
     """Only in a full run."""
 
@@ -78,6 +80,7 @@ WORKLOADS = (
     Workload("instances-200", "one service of 200 instances; 100 B, 64 connections", 64, instances=200),
     Workload("idle-10k", "100 B, 64 connections beside 10,000 idle ones", 64, idle=10_000),
     Workload("routes-10k", "last of 10,000 routes; 100 B, 64 connections", 64, routes=10_000, is_long=True),
+    Workload("no-log", "100 B, 64 connections; no access log", 64, is_logged=False),
     Workload("small-512", "GET, 100 B, 512 connections", 512),
     Workload("post-1k", "POST of 1 KiB, 64 connections", 64, method="POST", request_bytes=1024),
     Workload("16k", "response of 16 KiB, 64 connections", 64, response_bytes=MEDIUM),
@@ -93,6 +96,7 @@ WORKLOADS = (
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}
 SIZES = tuple(sorted({workload.response_bytes for workload in WORKLOADS}))
-AGAINST_ITSELF = ("routes-1k", "routes-10k", "instances-200", "idle-10k")
-"""What should cost no more than `BASE`: nothing in it depends on how much else there is."""
+AGAINST_ITSELF = ("routes-1k", "routes-10k", "instances-200", "idle-10k", "no-log")
+"""What is compared with `BASE`: the first four should cost no more, as nothing in it depends on how much else there is;
+the last shows what the access log costs."""
 SCALING = "two-workers"

@@ -59,6 +59,12 @@ def test_the_access_log_has_a_line_per_request_within_one_percent(lines: int, is
     assert check.is_log_complete(lines, (LOAD, LOAD), SMALL) is is_complete
 
 
+def test_without_an_access_log_there_must_be_no_line() -> None:
+    quiet = BY_NAME["no-log"]
+    assert check.is_log_complete(0, (LOAD,), quiet)
+    assert not check.is_log_complete(LOAD.requests, (LOAD,), quiet)
+
+
 def test_the_access_log_is_asked_for_a_request_by_its_id(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     assert not check.has_line_with(log, "abc")

@@ -66,7 +66,9 @@ VALIDATE = {
 }
 
 
-@pytest.mark.parametrize("workload", [SMALL, BY_NAME["routes-1k"], BY_NAME["idle-10k"]], ids=lambda each: each.name)
+@pytest.mark.parametrize(
+    "workload", [SMALL, *(BY_NAME[name] for name in ("routes-1k", "idle-10k", "no-log"))], ids=lambda each: each.name
+)
 @pytest.mark.parametrize("name", VALIDATE)
 def test_a_peer_accepts_its_configuration(name: str, workload: Workload, tmp_path: Path) -> None:
     peer = PEERS[name]
