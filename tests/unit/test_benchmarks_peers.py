@@ -75,7 +75,16 @@ def test_a_peer_accepts_its_configuration(name: str, workload: Workload, tmp_pat
     if peer.executable() is None:
         pytest.skip(f"{name} is not installed")
     port, admin_port, *upstream_ports = free_ports(5)
-    place = Place(tmp_path, port, admin_port, tuple(upstream_ports), 2, workload.routes, workload.client_connections)
+    place = Place(
+        tmp_path,
+        port,
+        admin_port,
+        tuple(upstream_ports),
+        2,
+        workload.routes,
+        workload.client_connections,
+        workload.is_logged,
+    )
     files = peer.configure(place)
     for file, text in files.items():
         (tmp_path / file).write_text(text)
