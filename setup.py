@@ -26,6 +26,7 @@ HOT = [
     "gateway/h1/request.py",
     "gateway/h1/response.py",
     "gateway/proxy/account.py",
+    "gateway/proxy/attempts.py",
     "gateway/proxy/budget.py",
     "gateway/proxy/context.py",
     "gateway/proxy/counts.py",

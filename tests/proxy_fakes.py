@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.errors import Reason
 from gateway.h1.request import RequestHead
+from gateway.proxy.attempts import Attempt, history
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.gate import OwnAnswer
@@ -247,6 +248,7 @@ class Line:
     bytes_out: int = 0
     instance: str = ""
     detail: str = ""
+    history: tuple[Attempt, ...] = ()
 
 
 @dataclass
@@ -273,6 +275,7 @@ class FakeAccessLog:
                 exchange.bytes_out,
                 "" if picked is None else picked.host,
                 exchange.detail,
+                history(exchange),
             )
         )
 

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import chunked_piece
 from gateway.h1.request import RequestHead
 from gateway.h1.response import ResponseHead
-from gateway.proxy import account, forward, patience, reply
+from gateway.proxy import account, attempts, forward, patience, reply
 from gateway.proxy.budget import RetryTurn
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import may_repeat
@@ -35,10 +35,10 @@ class Exchange:
     """See the module. Attributes without underscore are read by the access log."""
 
     __slots__ = (
-        "_attempt_started", "_body", "_chunked_down", "_close", "_flowing", "_head_bytes", "_key", "_tried",
-        "_turn", "_was_stale", "attempts", "bytes_out", "ctx", "deadline", "detail", "down", "head",
-        "instance", "method", "reason", "request_done", "request_id", "response_started", "route", "service",
-        "started", "status", "trace", "tunnel", "up", "upstream_seconds",
+        "_body", "_chunked_down", "_close", "_flowing", "_head_bytes", "_key", "_tried", "_turn", "_was_stale",
+        "attempt_started", "attempts", "bytes_out", "candidates", "connect_seconds", "ctx", "deadline", "detail",
+        "down", "failed", "head", "instance", "is_reused", "method", "reason", "request_done", "request_id",
+        "response_started", "route", "service", "started", "status", "trace", "tunnel", "up", "upstream_seconds",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +56,8 @@ class Exchange:
         self.reason: Reason | None = None
         self.detail = ""
         self.attempts = 0
+        self.failed = attempts.NONE  # those that ended without a whole response
+        self.candidates = 0
         self.instance: LiveInstance | None = None
         self.bytes_out = 0
         self.upstream_seconds = -1.0
@@ -70,7 +72,9 @@ class Exchange:
         self._was_stale = False
         self._turn: RetryTurn | None = None  # of the service's retry budget
         self.up: Upstream | None = None
-        self._attempt_started = 0.0
+        self.attempt_started = 0.0
+        self.connect_seconds = -1.0  # of the attempt; less than 0: not connected, or reused
+        self.is_reused = False
         self._chunked_down = False
         self._close = False
         self._key = b""
@@ -161,18 +165,18 @@ class Exchange:
 
     def _attempt(self) -> None:
         ctx, service, only = self.ctx, self.service, self.route.only
+        self.candidates = service.count(only)
         instance = service.choose(only, ctx.now, self._key, self._tried)
         if instance is None:
-            if service.has_eligible and (only is None or service.count(only)):
-                self.fail(Reason.OVERLOADED, "every instance is at max_in_flight")
-            else:
-                self.fail(Reason.NO_HEALTHY_INSTANCE, f"service {service.name} has no eligible instance")
+            self.fail(*service.why_nobody(self.candidates))
             return
         self.instance = instance
         self.attempts += 1
-        self._attempt_started = ctx.now
+        self.attempt_started = ctx.now
+        self.connect_seconds = -1.0
         ctx.counts.attempt(instance)
         up = take_idle(instance, ctx) if not self._was_stale else None
+        self.is_reused = up is not None
         if up is not None:
             up.reuse(self)
             self.up = up
@@ -191,6 +195,7 @@ class Exchange:
     def on_connected(self) -> None:
         """The upstream connection is open."""
         assert self.up is not None
+        self.connect_seconds = self.ctx.now - self.attempt_started
         self._send_request(self.up)
 
     def _send_request(self, up: Upstream) -> None:
@@ -236,7 +241,7 @@ class Exchange:
         assert instance is not None
         self.up = None
         self._flowing = False
-        account.end_attempt(ctx, self.service, instance, reason, stale=stale)
+        attempts.end(self, instance, reason, detail, stale=stale)
         self.detail = f"{instance.address}: {detail}"
         if self.response_started:
             self.fail(reason if reason is Reason.STREAM_IDLE_TIMEOUT else Reason.RESPONSE_TRUNCATED, self.detail)
@@ -284,7 +289,7 @@ class Exchange:
         request = self.head
         self.status = head.status
         self.response_started = True
-        self.upstream_seconds = ctx.now - self._attempt_started
+        self.upstream_seconds = ctx.now - self.attempt_started
         close = not request.keep_alive or ctx.draining or not self.request_done or self.down.is_last
         if head.content_length < 0 and head.has_body(self.method):
             if request.minor == 1:
@@ -336,15 +341,14 @@ class Exchange:
         assert self.up is not None
         self.status = 101
         self.response_started = True
-        self.upstream_seconds = self.ctx.now - self._attempt_started
+        self.upstream_seconds = self.ctx.now - self.attempt_started
         self.tunnel = Tunnel(self, self.down, self.up, self.ctx, self.route.stream_idle_timeout)
         self.tunnel.begin(forward.switching_head(head, self.ctx, self.request_id), rest)
 
     def end_tunnel(self) -> None:
         """One side has ended: pass on what is kept, then close both."""
-        up = self.up
-        if up is not None:
-            up.close()
+        if self.up is not None:
+            self.up.close()
             self._close = True
             self.go_on(True, False)
 
@@ -381,8 +385,7 @@ class Exchange:
             return
         self._flowing = False
         up.close()
-        if self.instance is not None:
-            account.end_attempt(self.ctx, self.service, self.instance, reason, stale=True)
+        attempts.drop(self, reason)
 
     def _finish(self, *, close: bool, aborted: bool = False) -> None:
         ctx = self.ctx

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from discovery.model import join_address
 from gateway.balance.outlier import OutlierDetector
 from gateway.balance.picker import LiveInstance, Picker, make_picker
+from gateway.errors import Reason
 from gateway.proxy.budget import RetryBudget
 from gateway.proxy.deadlines import Deadlines, Timed
 from gateway.shm.layout import I_EJECTED_UNTIL_NS, I_EJECTION_COUNT, I_EJECTIONS, instance_word
@@ -203,10 +204,11 @@ class LiveService:
         self._rebuild()  # an exchange under way that wants another attempt finds nobody
         return to_close
 
-    @property
-    def has_eligible(self) -> bool:
-        """Is there any instance that could take a request, were it not for its limit?"""
-        return bool(self._eligible)
+    def why_nobody(self, candidates: int) -> tuple[Reason, str]:
+        """The reason that `choose` found nobody among so many."""
+        if candidates:
+            return Reason.OVERLOADED, "every instance is at max_in_flight"
+        return Reason.NO_HEALTHY_INSTANCE, f"service {self.name} has no eligible instance"
 
     def choose(
         self, only: frozenset[str] | None, now: float, key: bytes, tried: Sequence[LiveInstance]
