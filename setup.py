@@ -53,6 +53,7 @@ HOT = [
     "gateway/worker/accept.py",
     "gateway/worker/access_log.py",
     "gateway/worker/backlog.py",
+    "gateway/worker/log_sink.py",
     "gateway/worker/loop.py",
     "gateway/worker/pipes.py",
     "gateway/worker/wire.py",

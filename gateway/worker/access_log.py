@@ -1,16 +1,8 @@
-"""The access log: one line of bytes per request, written in batches, never waited for.
-
-A pipe or terminal is opened anew by this worker, so that O_NONBLOCK stays its own: on an inherited
-standard output the flag would be shared with whoever else writes there. Lines are whole: writes to a
-pipe are at most PIPE_BUF bytes, which the kernel does not interleave (pipe(7)); files are opened with
-O_APPEND. What cannot be written now is dropped and counted, never kept, never waited for.
-"""
+"""The access log: one line of bytes per request, written in batches (see `log_sink` for where to)."""
 
 from __future__ import annotations
 
 import json
-import os
-import stat
 from time import gmtime, strftime
 from typing import Final
 
@@ -22,9 +14,8 @@ from gateway.proxy.context import Context, Reporter
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.gate import OwnAnswer
+from gateway.worker.log_sink import LogSink
 
-_PIPE_BYTES: Final = 4096  # PIPE_BUF on Linux
-_STDOUT: Final = 1
 _DIGITS: Final = tuple(b"%03d" % number for number in range(1000))  # three of them
 _NUMBERS: Final = tuple(b"%d" % number for number in range(4096))
 _STATUSES: Final = tuple(b'","status":%03d,"bytes_in":' % number for number in range(1000))
@@ -35,14 +26,11 @@ class AccessLog:
 
     def __init__(self, report: Reporter) -> None:
         self.enabled = False
-        self.dropped = 0  # lines
-        self._report = report
+        self._sink = LogSink(report)
         self._ctx: Context
         self._lines: list[bytes] = []
         self._target = "off"
         self._json = True
-        self._fd = -1
-        self._limit = 0  # bytes of one write; 0: any
         self._wall = -1.0  # what the two below stand for
         self._stamp = b""
         self._second = -1
@@ -51,6 +39,11 @@ class AccessLog:
     def bind(self, ctx: Context) -> None:
         """Use this worker's clocks."""
         self._ctx = ctx
+
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be written."""
+        return self._sink.dropped
 
     def use_settings(self, target: str, style: str) -> None:
         """`target`: a path, "stdout" or "off"; `style`: "json" or "console"."""
@@ -62,27 +55,16 @@ class AccessLog:
             self.reopen()
 
     def reopen(self) -> None:
-        """Open the destination again, as after a rotation. Failing, the log is off until the next try, and says so."""
+        """Open the destination again, as after a rotation."""
         self.close()
-        if self._target == "off":
-            return
-        try:
-            self._fd = _open(self._target)
-        except OSError as error:
-            self._report(
-                "error", "access log cannot be opened: no lines are written", path=self._target, error=str(error)
-            )
-            return
-        self._limit = 0 if stat.S_ISREG(os.fstat(self._fd).st_mode) else _PIPE_BYTES
-        self.enabled = True
+        self._sink.open(self._target)
+        self.enabled = self._target != "off"
 
     def close(self) -> None:
         """Write what is there and close."""
         self.flush()
         self.enabled = False
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        self._sink.close()
 
     def record(self, exchange: Exchange) -> None:
         """The line of a finished exchange."""
@@ -138,13 +120,9 @@ class AccessLog:
 
     def flush(self) -> None:
         """Write the lines of a batch."""
-        if not self._lines:
-            return
-        lines, self._lines = self._lines, []
-        if self._limit:
-            self._write_pieces(lines)
-        elif not self._write(b"".join(lines)):
-            self.dropped += len(lines)
+        if self._lines:
+            lines, self._lines = self._lines, []
+            self._sink.write(lines, self._ctx.now)
 
     def _line(
         self,
@@ -214,26 +192,6 @@ class AccessLog:
         stamp = self._stamp_second + b"." + _DIGITS[int(wall * 1000) % 1000] + b"Z"
         self._stamp = b'{"time":"' + stamp + b'","request_id":"' if self._json else stamp
 
-    def _write_pieces(self, lines: list[bytes]) -> None:
-        """Pieces of whole lines that the kernel does not mix with those of other writers."""
-        piece: list[bytes] = []
-        size = 0
-        for line in lines:
-            if size + len(line) > self._limit and piece:
-                if not self._write(b"".join(piece)):
-                    self.dropped += len(piece)
-                piece, size = [], 0
-            piece.append(line)
-            size += len(line)
-        if not self._write(b"".join(piece)):
-            self.dropped += len(piece)
-
-    def _write(self, data: bytes) -> bool:
-        try:
-            return os.write(self._fd, data) == len(data)
-        except OSError:  # full disk, stalled or vanished reader: the count tells
-            return False
-
 
 def _decimal(number: int) -> bytes:
     return _NUMBERS[number] if number < len(_NUMBERS) else b"%d" % number
@@ -245,14 +203,3 @@ def _milliseconds(seconds: float) -> bytes:
         return b"null"
     microseconds = int(seconds * 1e6)
     return _decimal(microseconds // 1000) + b"." + _DIGITS[microseconds % 1000]
-
-
-def _open(target: str) -> int:
-    if target != "stdout":
-        return os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
-    mode = os.fstat(_STDOUT).st_mode
-    # A socket cannot be opened anew (journald's always reads). A file never blocks, and whoever shares
-    # this description with us (`gw up >file 2>&1`) must share the offset too, or one overwrites the other.
-    if stat.S_ISSOCK(mode) or stat.S_ISREG(mode):
-        return os.dup(_STDOUT)
-    return os.open(f"/proc/self/fd/{_STDOUT}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
