@@ -153,6 +153,7 @@ class RouteSpec:
     handling: Handling = PLAIN
     share: Share | None = None  # None: nobody else may have the same requests
     is_refused: bool = False  # it cannot be honoured: its requests get 404, and no less specific route has them
+    log_sample: float = 1.0  # share of its requests in the access log
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.transport import Connecting, Machine, Transport
 
 if TYPE_CHECKING:
+    from gateway.snapshot.model import WorkerSettings
     from tests.proxy_harness import World
 
 HIGH_WATER: Final = 65536  # bytes kept for a peer that does not read
@@ -258,7 +259,7 @@ class FakeAccessLog:
     enabled: bool = True
     lines: list[Line] = field(default_factory=list)
 
-    def use_settings(self, target: str, style: str) -> None:
+    def use_settings(self, settings: WorkerSettings) -> None:
         """Lines are kept, whatever the settings."""
 
     def flush(self) -> None:

@@ -46,6 +46,7 @@ SETTINGS: Final = WorkerSettings(
     connections=100,
     access_log="off",
     access_format="json",
+    access_fields=(),
     drain_timeout=30.0,
     ready=True,
 )

@@ -105,6 +105,7 @@ def build() -> tuple[Context, FakeNetwork]:
         connections=10000,
         access_log="/dev/null",
         access_format="json",
+        access_fields=(),
         drain_timeout=30.0,
         ready=True,
     )
@@ -125,7 +126,7 @@ def build() -> tuple[Context, FakeNetwork]:
         rng=random.Random(1),
     )
     log.bind(ctx)
-    log.use_settings("/dev/null", "json")
+    log.use_settings(settings)
     ctx.now, ctx.wall, ctx.date = time.monotonic(), time.time(), b"Mon, 23 Nov 2026 01:00:00 GMT"
     ctx.services["demo"] = LiveService(service, ledger.words, 0, 1, ctx.deadlines, lambda *_: None, 0.0)
     network = FakeNetwork()

@@ -23,6 +23,7 @@ class Kind:
 
 Whole = Annotated[int, BeforeValidator(values.to_integer), Kind("integer")]
 Seconds = Annotated[float, BeforeValidator(values.to_number), Field(allow_inf_nan=False), Kind("seconds")]
+Share = Annotated[float, BeforeValidator(values.to_number), Field(allow_inf_nan=False), Kind("number")]
 Flag = Annotated[bool, BeforeValidator(values.to_boolean), Kind("boolean")]
 Text = Annotated[str, Kind("string")]
 Name = Annotated[str, AfterValidator(values.check_name), Kind("name")]

@@ -13,7 +13,8 @@ from typing import Final
 from discovery.model import RouteSpec, ServiceSpec
 from discovery.settings import ConsulSettings, DnsSettings
 from gateway.config.document import Overrides, read, sentences
-from gateway.config.model import GatewayConfig, LimitsConfig, LogConfig
+from gateway.config.log_model import LogConfig
+from gateway.config.model import GatewayConfig, LimitsConfig
 from gateway.config.problems import ConfigError
 from gateway.config.spec import consul_settings, routes_of, service_from_options, services_of
 from gateway.config.validate import examine
@@ -51,7 +52,8 @@ class Loaded:
             idle_timeout=self.limits.idle_timeout,
             connections=self.limits.connections,
             access_log=self.log.access,
-            access_format=self.log.format,
+            access_format=self.log.format if self.log.access_format == "auto" else self.log.access_format,
+            access_fields=self.log.access_fields,
             drain_timeout=self.gateway.drain_timeout,
             ready=ready,
         )

@@ -29,6 +29,7 @@ from gateway.config.kinds import (
     OptionalUrl,
     Seconds,
     Section,
+    Share,
     StatusRanges,
     Text,
     Whole,
@@ -36,6 +37,7 @@ from gateway.config.kinds import (
     distinct_fields,
     word,
 )
+from gateway.config.log_model import LogConfig
 
 
 def url_table(value: object) -> object:
@@ -106,21 +108,6 @@ class LimitsConfig(Section):
     )
     connections: Whole = Field(
         default=10000, ge=1, le=1000000, description="Client connections per worker; past it 503 and close."
-    )
-
-
-class LogConfig(Section):
-    """The gateway's own log (standard error) and the access log."""
-
-    level: Annotated[str, word("debug", "info", "warning", "error", warn="warning")] = Field(
-        default="info", description="Least level of the gateway's own log. Environment: `LOG_LEVEL`."
-    )
-    format: Annotated[str, word("json", "console")] = Field(
-        default="json", description="JSON lines, or lines for people."
-    )
-    access: Annotated[str, AfterValidator(values.check_log_target), Kind("string")] = Field(
-        default="stdout",
-        description='The access log: a path, "stdout" or "off". `client` is the one behind trusted proxies.',
     )
 
 
@@ -339,6 +326,12 @@ class RouteConfig(Section):
     )
     headers: Annotated[dict[FieldName, FieldValue], AfterValidator(distinct_fields), Kind("table of strings")] = Field(
         default_factory=dict, description="Header fields added to the forwarded request."
+    )
+    log_sample: Share = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Share of its requests that get a line in the access log; failed and retried ones always do.",
     )
 
 

@@ -141,6 +141,7 @@ def route_spec(route: RouteConfig, origin: Origin) -> RouteSpec:
         stream_idle_timeout=route.stream_idle_timeout,
         retry_count=route.retry_count,
         headers=tuple(route.headers.items()),
+        log_sample=route.log_sample,
     )
 
 

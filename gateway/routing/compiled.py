@@ -79,6 +79,7 @@ class CompiledRoute:
         "host",
         "host_is_instance",
         "label",
+        "log_sample",
         "logged",
         "methods",
         "only",
@@ -122,6 +123,7 @@ class CompiledRoute:
         self.header_names = frozenset(name.lower().encode() for name, _ in headers)
         self.label = record.host + record.path  # for metrics and logs
         self.logged = b'"route":%b' % json.dumps(self.label).encode()  # in access log lines
+        self.log_sample = record.log_sample
         # How much of a path strip_path removes: bytes, or (negative) segments where names make the bytes vary.
         self._skip = -pattern.depth if pattern.has_names else len(pattern.literal)
 

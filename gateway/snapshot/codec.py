@@ -32,7 +32,7 @@ from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
 
 MAGIC: Final = b"gwsn"
-CODEC_VERSION: Final = 3
+CODEC_VERSION: Final = 4
 
 _HEADER: Final = Struct("<4sHxxIIQQ")  # magic, codec version, parts, bytes of names, generation, accepted_ns
 _PART: Final = Struct("<B7xQQQ")  # kind, version, offset, length
@@ -53,10 +53,11 @@ _REAL: Final = frozenset({int, float})
 _FLAG: Final = frozenset({bool})
 _LIST: Final = frozenset({list})
 _SETTINGS_TYPES: Final = (
-    _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _REAL, _FLAG,
+    _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _LIST, _REAL,
+    _FLAG,
 )  # fmt: skip
 _ROUTE_TYPES: Final = (
-    _WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST, _LIST, _LIST, _FLAG,
+    _WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST, _LIST, _LIST, _FLAG, _REAL,
 )  # fmt: skip
 _HANDLING_TYPES: Final = (_TEXT, _TEXT, _TEXT, _WHOLE, _TEXT, _LIST, _LIST)
 _SHARE_TYPES: Final = (_REAL, _LIST)
@@ -134,7 +135,8 @@ def _write_settings(s: WorkerSettings) -> bytes:
     return _to_json(
         [
             s.name, s.server_header, s.trusted_proxies, s.proxy_protocol, s.header_bytes, s.headers, s.body_bytes,
-            s.header_timeout, s.idle_timeout, s.connections, s.access_log, s.access_format, s.drain_timeout, s.ready,
+            s.header_timeout, s.idle_timeout, s.connections, s.access_log, s.access_format, s.access_fields,
+            s.drain_timeout, s.ready,
         ]
     )  # fmt: skip
 
@@ -148,7 +150,7 @@ def _write_routes(routes: tuple[RouteRecord, ...]) -> bytes:
             [
                 r.cell, r.path, r.host, r.methods, r.service, r.strip_path, r.timeout, r.per_try_timeout,
                 r.stream_idle_timeout, r.retry_count, r.headers, _handling(r.handling),
-                [] if r.share is None else [r.share.fraction, r.share.instances], r.is_refused,
+                [] if r.share is None else [r.share.fraction, r.share.instances], r.is_refused, r.log_sample,
             ]
             for r in routes
         ]
@@ -271,6 +273,7 @@ def _read_settings(block: bytes) -> WorkerSettings:
     values = json.loads(block)
     _check("the settings", values, _SETTINGS_TYPES)
     values[2] = _texts("trusted proxies", values[2])
+    values[12] = _texts("access fields", values[12])
     return WorkerSettings(*values)
 
 
@@ -283,7 +286,7 @@ def _read_routes(block: bytes) -> tuple[RouteRecord, ...]:
         _check("a route", row, _ROUTE_TYPES)
         (
             cell, path, host, methods, service, strip, timeout, per_try, idle, retries, headers,
-            handling, share, refused,
+            handling, share, refused, sample,
         ) = row  # fmt: skip
         if not 0 <= cell < ROUTE_CELLS:
             raise CodecError(f"a route cannot have cell {cell}")
@@ -314,6 +317,7 @@ def _read_routes(block: bytes) -> tuple[RouteRecord, ...]:
                 handling=handling or PLAIN,
                 share=share or None,
                 is_refused=refused,
+                log_sample=sample,
             )
         )
     return tuple(routes)

@@ -88,6 +88,7 @@ class RouteRecord:
     handling: Handling = PLAIN
     share: Share | None = None  # those with the same host, path and methods are a split
     is_refused: bool = False  # answers 404
+    log_sample: float = 1.0  # share of its requests in the access log; what fails is always there
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,8 @@ class WorkerSettings:
     idle_timeout: float
     connections: int
     access_log: str  # a path, "stdout" or "off"
-    access_format: str  # "json" or "console"
+    access_format: str  # "json", "combined" or "console"
+    access_fields: tuple[str, ...]  # of a JSON line; empty: the usual ones
     drain_timeout: float
     ready: bool  # what /ready on the listen address answers (readiness is the supervisor's to judge)
 

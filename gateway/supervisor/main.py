@@ -225,6 +225,7 @@ class Supervisor:
         self._loaded = loaded
         self._registry.apply_config(loaded.services, loaded.routes, loaded.worker_settings())
         self._discovery.configure(loaded.consul)
+        self._pool.reopen_logs()  # whoever rotates logs may reload instead of sending SIGUSR1
         self._publisher.on_change()
         return _needs_restart(self._started_with, loaded)
 

@@ -157,6 +157,7 @@ def route_record(spec: RouteSpec, cell: int) -> RouteRecord:
         handling=spec.handling,
         share=spec.share,
         is_refused=spec.is_refused,
+        log_sample=spec.log_sample,
     )
 
 

@@ -79,7 +79,7 @@ class View:
         if snapshot.settings_version != self._settings_version:
             self._settings_version = snapshot.settings_version
             ctx.use_settings(snapshot.settings, trust(snapshot.settings.trusted_proxies))
-            ctx.access.use_settings(snapshot.settings.access_log, snapshot.settings.access_format)
+            ctx.access.use_settings(snapshot.settings)
         gone = set(ctx.services)
         for record in snapshot.services:
             gone.discard(record.name)

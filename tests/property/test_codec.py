@@ -30,6 +30,7 @@ settings_records = st.builds(
     connections=small,
     access_log=texts,
     access_format=texts,
+    access_fields=st.lists(texts, max_size=2).map(tuple),
     drain_timeout=seconds,
     ready=st.booleans(),
 )
@@ -46,6 +47,7 @@ routes = st.builds(
     stream_idle_timeout=seconds,
     retry_count=small,
     headers=st.lists(st.tuples(texts, texts), max_size=2).map(tuple),
+    log_sample=st.floats(min_value=0, max_value=1),
 )
 instances = st.builds(
     InstanceRecord,

@@ -27,7 +27,7 @@ def lines(
     with World(routes=routes, settings=TRUSTING) as world:
         log = AccessLog(lambda level, event, **fields: None)
         log.bind(world.ctx)
-        log.use_settings(str(path / "access.log"), style)
+        log.use_settings(replace(TRUSTING, access_log=str(path / "access.log"), access_format=style))
         world.ctx.access = log
         client = world.client(request, peer=peer)
         if world.upstreams:
