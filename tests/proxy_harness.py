@@ -19,6 +19,7 @@ from gateway.proxy.context import Context
 from gateway.proxy.deadlines import NEVER
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.service import LiveService
+from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader, BoardWriter, board_bytes
@@ -27,7 +28,7 @@ from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
 from gateway.shm.memory import attach, create
 from gateway.snapshot.codec import Decoder, Encoder
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
-from gateway.worker.view import View, trust
+from gateway.worker.view import View
 from tests.proxy_fakes import FakeAccessLog, FakeNetwork, FakeTransport, FakeUpstream, Line
 
 PEER: Final = "192.0.2.7"

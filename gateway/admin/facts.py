@@ -11,6 +11,8 @@ from typing import Protocol
 
 from discovery.model import Problem
 from discovery.source import SourceState
+from gateway.admin.explanation import Asked, Explained
+from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
 
 
@@ -121,6 +123,19 @@ class Facts:
     problems: tuple[Problem, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the newest state has come: what `gw wait` waits for."""
+
+    generation: int
+    ready: bool
+    not_ready: tuple[str, ...]
+    draining: bool
+    workers: tuple[WorkerFacts, ...]
+    service: ServiceFacts | None  # the one asked for, if there is one
+    services: tuple[str, ...]  # the names of all
+
+
 class ReloadError(Exception):
     """The new configuration is not usable; nothing was changed. `problems` are sentences."""
 
@@ -148,6 +163,14 @@ class Facade(Protocol):
         """The present, as values."""
         ...
 
+    def progress(self, service: str) -> Progress:
+        """The present, as far as it concerns one service ("": none); cheap, to be asked again and again."""
+        ...
+
+    def config(self) -> Config:
+        """The configuration in force, from file, environment and flags."""
+        ...
+
     async def reload(self) -> tuple[str, ...]:
         """Read the configuration again and apply it; returns what needs a restart. Raises ReloadError."""
         ...
@@ -158,6 +181,10 @@ class Facade(Protocol):
 
     def drain_instance(self, service: str, address: str, by: str) -> bool:
         """Take an instance out of balancing, for all workers; False if it was drained already. Raises NotKnown."""
+        ...
+
+    async def explain(self, asked: Asked) -> Explained:
+        """What would become of a request, and why. Raises NotExplained."""
         ...
 
     def undrain_instance(self, service: str, address: str, by: str) -> bool:

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from gateway.admin import status
+from gateway.admin import progress, status
+from gateway.admin.explanation import Asked, NotExplained
 from gateway.admin.facts import Facade, NotKnown, ReloadError
 from gateway.admin.process import resident_bytes
 
@@ -67,6 +68,16 @@ def show_services(facade: Facade) -> Reply:
     return Reply(200, status.services(facade.facts(), facade.ledger))
 
 
+def show_progress(facade: Facade, service: str) -> Reply:
+    """How far the newest state has come, and one service's instances."""
+    return Reply(200, progress.progress(facade.progress(service), facade.ledger))
+
+
+def show_config(facade: Facade) -> Reply:
+    """The configuration in force, secrets hidden."""
+    return Reply(200, facade.config())
+
+
 async def reload(facade: Facade) -> Reply:
     """Apply the configuration anew, or say everything that is wrong with it and change nothing."""
     try:
@@ -91,6 +102,35 @@ def drain(facade: Facade, asked: object) -> Reply:
 def undrain(facade: Facade, asked: object) -> Reply:
     """Put an instance back that was drained."""
     return _operate_instance(facade, asked, drains=False)
+
+
+async def explain(facade: Facade, asked: object) -> Reply:
+    """What would become of a request; `asked` is the JSON of it: method, url and, if need be, headers and client."""
+    question = _question(asked)
+    if question is None:
+        example = '{"method": "GET", "url": "/users/7", "headers": [["Accept", "*/*"]], "client": "192.0.2.7"}'
+        return problem(400, "bad_request", f"The body must be JSON such as {example}.")
+    try:
+        return Reply(200, dict(await facade.explain(question)))
+    except NotExplained as error:
+        return problem(400, error.reason, str(error))
+
+
+def _question(asked: object) -> Asked | None:
+    wanted = asked if isinstance(asked, dict) else {}
+    method, url, headers = wanted.get("method", "GET"), wanted.get("url"), wanted.get("headers", [])
+    client = wanted.get("client", "")
+    pairs = list(headers.items()) if isinstance(headers, dict) else headers
+    texts = [method, url, client]
+    if not isinstance(pairs, list):
+        return None
+    for pair in pairs:
+        if not (isinstance(pair, list | tuple) and len(pair) == 2):
+            return None
+        texts += pair
+    if not all(isinstance(text, str) for text in texts):
+        return None
+    return Asked(str(method), str(url), tuple((str(name), str(value)) for name, value in pairs), str(client))
 
 
 def _operate_instance(facade: Facade, asked: object, *, drains: bool) -> Reply:

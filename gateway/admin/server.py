@@ -57,19 +57,19 @@ def make_app(facade: Facade) -> Starlette:
 
         return endpoint
 
-    def operate_with(answer: Callable[[Facade, object], Reply]) -> Callable[[Request], Awaitable[Response]]:
+    def operate_with(answer: Callable[[Facade, object], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             asked = await _read_json(request)
 
             async def operation(facade: Facade) -> Reply:
-                return asked if isinstance(asked, Reply) else answer(facade, asked)
+                return asked if isinstance(asked, Reply) else await answer(facade, asked)
 
             return await operate(operation)(request)
 
         return endpoint
 
-    async def down(facade: Facade) -> Reply:
-        return handlers.down(facade)
+    async def show_progress(request: Request) -> Response:
+        return _respond(handlers.show_progress(facade, request.query_params.get("service", "")))
 
     async def show_metrics(request: Request) -> Response:
         reading = metrics.read_ledger(facade.facts(), facade.ledger)
@@ -86,10 +86,13 @@ def make_app(facade: Facade) -> Starlette:
             Route("/api/status", show(handlers.show_status), methods=["GET"]),
             Route("/api/routes", show(handlers.show_routes), methods=["GET"]),
             Route("/api/services", show(handlers.show_services), methods=["GET"]),
+            Route("/api/progress", show_progress, methods=["GET"]),
+            Route("/api/config", show(handlers.show_config), methods=["GET"]),
             Route("/api/reload", operate(handlers.reload), methods=["POST"]),
-            Route("/api/drain", operate_with(handlers.drain), methods=["POST"]),
-            Route("/api/undrain", operate_with(handlers.undrain), methods=["POST"]),
-            Route("/api/down", operate(down), methods=["POST"]),
+            Route("/api/explain", operate_with(handlers.explain), methods=["POST"]),
+            Route("/api/drain", operate_with(_at_once(handlers.drain)), methods=["POST"]),
+            Route("/api/undrain", operate_with(_at_once(handlers.undrain)), methods=["POST"]),
+            Route("/api/down", operate(_down), methods=["POST"]),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
@@ -126,6 +129,17 @@ async def serve(
         )
         await nursery.start(run)
         task_status.started(address)
+
+
+async def _down(facade: Facade) -> Reply:
+    return handlers.down(facade)
+
+
+def _at_once(answer: Callable[[Facade, object], Reply]) -> Callable[[Facade, object], Awaitable[Reply]]:
+    async def answer_now(facade: Facade, asked: object) -> Reply:
+        return answer(facade, asked)
+
+    return answer_now
 
 
 def _respond(reply: Reply) -> Response:

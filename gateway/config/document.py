@@ -45,8 +45,8 @@ class Document:
         return given or self.file or "configuration"
 
 
-def read(path: Path | None, environ: Mapping[str, str], overrides: Overrides) -> Document:
-    """The whole configuration as written. Raises ConfigError for a file that cannot be read or is not TOML."""
+def read(path: Path | None, environ: Mapping[str, str], overrides: Overrides, *, alone: bool = False) -> Document:
+    """The whole configuration as written; alone: with nothing laid over the file. Raises ConfigError for a file that cannot be read or is not TOML."""
     document = Document(file="" if path is None else str(path))
     if path is not None:
         try:
@@ -54,7 +54,8 @@ def read(path: Path | None, environ: Mapping[str, str], overrides: Overrides) ->
                 document.tables[key] = substitute(value, environ, (key,), document.faults)
         except RecursionError:
             raise ConfigError([f"{path}: arrays or tables are nested too deeply"]) from None
-    _lay_over(document, environ, overrides)
+    if not alone:
+        _lay_over(document, environ, overrides)
     return document
 
 

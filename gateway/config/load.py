@@ -37,6 +37,9 @@ class Loaded:
     routes: tuple[RouteSpec, ...]
     consul: ConsulSettings | None
     dns: DnsSettings
+    given_by: tuple[
+        tuple[str, str], ...
+    ] = ()  # keys that are not the file's to say, and whose: ("log.level", "LOG_LEVEL")
 
     def worker_settings(self, *, ready: bool = False) -> WorkerSettings:
         """What workers need of it. `ready` is what /ready answers: the supervisor's to judge."""
@@ -64,12 +67,18 @@ def default_file() -> Path | None:
     return DEFAULT_FILE if DEFAULT_FILE.exists() else None
 
 
-def load(path: Path | None, *, environ: Mapping[str, str], overrides: Overrides = Overrides()) -> Loaded:  # noqa: B008 (frozen)
+def load(
+    path: Path | None,
+    *,
+    environ: Mapping[str, str],
+    overrides: Overrides = Overrides(),  # noqa: B008 (frozen)
+    alone: bool = False,
+) -> Loaded:
     """The configuration in a file (None: no file), with environment and flags over it.
 
-    Raises ConfigError, and nothing else, with every problem there is.
+    alone: what the file says by itself, with nothing over it. Raises ConfigError, and nothing else, with every problem there is.
     """
-    document = read(path, environ, overrides)
+    document = read(path, environ, overrides, alone=alone)
     config, faults = examine(document.tables, document.faults)
     if config is None:
         raise ConfigError(sentences(document, faults))
@@ -82,4 +91,5 @@ def load(path: Path | None, *, environ: Mapping[str, str], overrides: Overrides 
         routes=routes_of(config, document.file),
         consul=consul_settings(config.consul),
         dns=DnsSettings(**config.dns.model_dump()),
+        given_by=tuple((".".join(map(str, path)), giver) for path, giver in document.given_by.items()),
     )

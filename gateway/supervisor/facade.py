@@ -12,11 +12,15 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
 import structlog
+import trio
 
 from discovery.consul_sd.names import CONSUL
 from discovery.model import Origin, OriginKind, Problem
-from gateway.admin.facts import Facts
+from gateway.admin.explanation import Asked, Explained
+from gateway.admin.facts import Facts, Progress
+from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.supervisor.explain import Known, explain
 from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
@@ -41,6 +45,7 @@ class Gateway:
         pool: WorkerPool,
         reloader: Reloader,
         trouble: Callable[[], str],
+        config: Callable[[], Config],
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
     ) -> None:
@@ -56,6 +61,7 @@ class Gateway:
         self._pool = pool
         self._reloader = reloader
         self._trouble = trouble
+        self._config = config
         self._on_serving = on_serving
         self._on_drain = on_drain
         self._has_served = False
@@ -85,6 +91,21 @@ class Gateway:
             discovery=tuple(self._registry.sources.values()),
             problems=(*common, *self._registry.problems, *self._publisher.problems),
         )
+
+    def progress(self, service: str) -> Progress:
+        not_ready = self.not_ready()
+        return Progress(
+            generation=self._publisher.generation,
+            ready=not not_ready,
+            not_ready=not_ready,
+            draining=self._pool.is_stopping,
+            workers=self._pool.facts(),
+            service=self._registry.one_service(service, self._ledger.in_flight),
+            services=tuple(self._registry.declare()),
+        )
+
+    def config(self) -> Config:
+        return self._config()
 
     def not_ready(self) -> tuple[str, ...]:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""
@@ -135,6 +156,20 @@ class Gateway:
         changed = self._registry.undrain(service, address, by)
         self._publisher.publish()
         return changed
+
+    async def explain(self, asked: Asked) -> Explained:
+        snapshot = self._publisher.snapshot
+        assert snapshot is not None  # the first is published before anybody may ask
+        known = Known(
+            snapshot=snapshot,
+            services=self._registry.service_facts(self._ledger.in_flight),
+            origin_of=self._registry.route_origin,
+            in_flight=self._ledger.in_flight,
+            listen=self._listen[0],
+            now=time.monotonic(),
+        )
+        # Thousands of routes take a while to compile: not in the loop that times probes.
+        return await trio.to_thread.run_sync(explain, asked, known)
 
     def drain(self) -> None:
         log.info("draining")

@@ -12,7 +12,6 @@ import os
 import resource
 import time
 from collections.abc import Callable
-from typing import Final
 
 import structlog
 import trio
@@ -24,6 +23,7 @@ from discovery.source import Emit, Event, SourceState
 from gateway import log as gateway_log
 from gateway.admin import server
 from gateway.admin.facts import Facts
+from gateway.config.describe import CONSUL_FIXED, GATEWAY_FIXED, describe
 from gateway.config.load import ConfigError, Loaded
 from gateway.shm import memory
 from gateway.shm.board import BoardWriter, board_bytes
@@ -40,8 +40,6 @@ from gateway.supervisor.watch import LedgerWatch
 from gateway.supervisor.workers import WorkerPool
 from healthcheck.agent import HealthAgent
 from healthcheck.model import Target, Transition, Verdict
-
-REGISTRATION: Final = ("register", "register_name", "register_address")
 
 log = structlog.get_logger(__name__)
 
@@ -124,6 +122,7 @@ class Supervisor:
             pool=self._pool,
             reloader=self._reloader,
             trouble=lambda: self._agent.trouble,
+            config=lambda: describe(self._loaded, self._started_with),
             on_serving=self._on_serving,
             on_drain=self._on_drain,
         )
@@ -232,10 +231,9 @@ class Supervisor:
 
 def _needs_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
     """The keys that differ and cannot change while the gateway runs."""
-    keys = ("name", "listen", "admin", "workers")
-    changed = [f"gateway.{key}" for key in keys if getattr(old.gateway, key) != getattr(new.gateway, key)]
+    changed = [f"gateway.{key}" for key in GATEWAY_FIXED if getattr(old.gateway, key) != getattr(new.gateway, key)]
     changed += ["dns"] if old.dns != new.dns else []
-    return (*changed, *(f"consul.{key}" for key in REGISTRATION if _of_consul(old, key) != _of_consul(new, key)))
+    return (*changed, *(f"consul.{key}" for key in CONSUL_FIXED if _of_consul(old, key) != _of_consul(new, key)))
 
 
 def _of_consul(loaded: Loaded, key: str) -> object:

@@ -59,6 +59,7 @@ class Publisher:
         self._changed = trio.Event()
         self._accepted_ns = 0  # of the oldest change not yet published; 0: none
         self.generation = 0
+        self.snapshot: Snapshot | None = None  # in force
         self.failure = ""  # why the newest state is not in force; "": it is
 
     @property
@@ -101,6 +102,7 @@ class Publisher:
             return False
         self.failure = ""
         self.generation = snapshot.generation
+        self.snapshot = snapshot
         self._wake()
         return True
 

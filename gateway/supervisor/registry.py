@@ -26,7 +26,7 @@ from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceSta
 from gateway.admin.facts import DrainFacts, NotKnown, RouteFacts, ServiceFacts
 from gateway.shm.cells import CellsExhausted
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
-from gateway.snapshot.model import Snapshot, WorkerSettings
+from gateway.snapshot.model import RouteRecord, Snapshot, WorkerSettings
 from gateway.supervisor.cellbook import CellBook
 from gateway.supervisor.damping import Damping
 from gateway.supervisor.decide import leave
@@ -244,14 +244,20 @@ class Registry:
 
     def service_facts(self, in_flight: Callable[[int], int]) -> tuple[ServiceFacts, ...]:
         """`in_flight` counts attempts on an instance cell."""
-        return tuple(
-            service.facts(self._unix_offset, self._drain_facts(name, in_flight))
-            for name in self._declared.services
-            if (service := self._services.get(name))
-        )
+        every = (self.one_service(name, in_flight) for name in self._declared.services)
+        return tuple(each for each in every if each is not None)
+
+    def one_service(self, name: str, in_flight: Callable[[int], int]) -> ServiceFacts | None:
+        """The same of one, if there is one of this name."""
+        service = self._services.get(name)
+        return None if service is None else service.facts(self._unix_offset, self._drain_facts(name, in_flight))
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
         return self._routes.facts()
+
+    def route_origin(self, record: RouteRecord) -> tuple[str, str]:
+        """Where a route comes from, and its tag's options, in words."""
+        return self._routes.origin(record)
 
     # --- inside ----------------------------------------------------------------------------
     def _set_settings(self, settings: WorkerSettings) -> None:

@@ -28,6 +28,11 @@ class RouteBook:
     def records(self) -> tuple[RouteRecord, ...]:
         return tuple(record for _, record in self._routes)
 
+    def origin(self, record: RouteRecord) -> tuple[str, str]:
+        """Where a route comes from, and its tag's options, in words; both empty for one that is no more."""
+        found = (spec for spec, each in self._routes if each == record)
+        return next(((str(spec.origin), spec.options) for spec in found), ("", ""))
+
     def facts(self) -> tuple[RouteFacts, ...]:
         return tuple(route_facts(spec, record.cell) for spec, record in self._routes if not spec.is_refused)
 

@@ -16,6 +16,7 @@ from gateway.control import Tell, WorkerSpec, WorkerState
 from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Alarm
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader
@@ -44,7 +45,7 @@ from gateway.worker.accept import Listener
 from gateway.worker.access_log import AccessLog
 from gateway.worker.control import Control, Wake
 from gateway.worker.loop import Loop
-from gateway.worker.view import View, trust
+from gateway.worker.view import View
 
 HEARTBEAT_SECONDS: Final = 0.5
 ORPHAN_GRACE: Final = 5.0  # seconds that a worker serves on after its supervisor is gone, before it drains

@@ -6,35 +6,17 @@ request ever sees half of a generation.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from bisect import bisect_left
-from functools import lru_cache
 
-from gateway.proxy.context import Context, Trust
+from gateway.proxy.context import Context
 from gateway.proxy.service import EjectionNews, LiveService
+from gateway.proxy.trust import trust
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader
 from gateway.shm.layout import PROPAGATION_BOUNDS, R_GENERATION, R_PROPAGATION, R_PROPAGATION_SUM_US, row_word
 from gateway.snapshot.codec import CodecError, Decoder
 from gateway.snapshot.model import ServiceRecord, Snapshot
-
-
-def trust(cidrs: tuple[str, ...]) -> Trust:
-    """Whether an address belongs to a trusted proxy."""
-    networks = [ipaddress.ip_network(cidr, strict=False) for cidr in cidrs]
-    if not networks:
-        return lambda peer: False
-
-    @lru_cache(maxsize=4096)
-    def is_trusted(peer: str) -> bool:
-        try:
-            address = ipaddress.ip_address(peer)
-        except ValueError:
-            return False
-        return any(address in network for network in networks)
-
-    return is_trusted
 
 
 class View:

@@ -20,20 +20,27 @@ import trio
 
 from discovery.model import Origin, OriginKind, Problem
 from discovery.source import SourceState
+from gateway.admin.explanation import Asked, Explained
 from gateway.admin.facts import (
     DrainFacts,
     Facts,
     InstanceFacts,
     NotKnown,
+    Progress,
     ReloadError,
     RouteFacts,
     ServiceFacts,
     WorkerFacts,
 )
 from gateway.admin.server import serve
+from gateway.config.describe import Config, describe
+from gateway.config.load import load
 from gateway.shm import layout
 from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
 from gateway.shm.memory import attach, create
+from gateway.snapshot.model import Snapshot, Standby
+from gateway.supervisor.explain import Known, explain
+from tests.proxy_harness import ROUTE, SETTINGS, service
 
 STARTED = 1_790_000_000.0  # 2026-09-21T14:13:20Z
 
@@ -182,6 +189,24 @@ class FakeFacade:
         if self.broken:
             raise RuntimeError("made to fail")
         return self.present
+
+    def progress(self, service: str) -> Progress:
+        facts = self.facts()
+        found = next((each for each in facts.services if each.name == service), None)
+        names = tuple(each.name for each in facts.services)
+        return Progress(facts.generation, facts.ready, facts.not_ready, facts.draining, facts.workers, found, names)
+
+    def config(self) -> Config:
+        return describe(load(None, environ={}))
+
+    async def explain(self, asked: Asked) -> Explained:
+        """Everything goes to two instances of `users`, the first of which an operator drains."""
+        await trio.lowlevel.checkpoint()
+        users = service(2)
+        drained = replace(users.instances[0], eligible=False, standby=Standby.DRAINING)
+        users = replace(users, instances=(drained, users.instances[1]))
+        snapshot = Snapshot(42, 0, 1, SETTINGS, 1, (ROUTE,), (users,))
+        return explain(asked, Known(snapshot, (), lambda _route: ("file: x", ""), lambda _cell: 0, "127.0.0.1:80", 1.0))
 
     async def reload(self) -> tuple[str, ...]:
         self.reloads += 1
