@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Final, Self, TypedDict, cast
 import httpx
 
 if TYPE_CHECKING:
+    from gateway.admin.explanation import Explained
+    from gateway.admin.progress import Progress
     from gateway.admin.status import RouteTables, ServiceTables, Status
+    from gateway.config.describe import Config
 
 DEFAULT_ADMIN: Final = "127.0.0.1:9901"
 CONFIG_FILE: Final = "gateway.toml"
@@ -38,8 +41,9 @@ class NobodyAnswers(Exception):
 class Refused(Exception):
     """The gateway answered with an error: `message` for a person, `problems` one sentence each."""
 
-    def __init__(self, message: str, *, reason: str = "", problems: tuple[str, ...] = ()) -> None:
+    def __init__(self, message: str, *, reason: str = "", problems: tuple[str, ...] = (), status: int = 0) -> None:
         super().__init__(message)
+        self.status = status  # of its answer; 0: that was none of a gateway's
         self.reason = reason
         self.problems = problems
 
@@ -84,6 +88,14 @@ class Drained(TypedDict):
     generation: int  # from this one on it holds
 
 
+class Reloaded(TypedDict):
+    """The answer to a reload."""
+
+    reloaded: bool
+    generation: int
+    needs_restart: list[str]  # keys that take effect only after a restart
+
+
 class AdminClient:
     """One gateway's admin interface. Methods raise NobodyAnswers and Refused."""
 
@@ -112,13 +124,23 @@ class AdminClient:
     def services(self) -> ServiceTables:
         return cast("ServiceTables", self._ask("GET", "/api/services"))
 
-    def reload(self) -> list[str]:
-        """Returns what takes effect only after a restart."""
-        answer = self._ask("POST", "/api/reload", timeout=60.0)  # names in a file may take a while to resolve
-        return [str(each) for each in cast("list[object]", answer.get("needs_restart", []))]
+    def progress(self, service: str, timeout: float) -> Progress:
+        """How far the newest state has come, and one service ("": none); `timeout` in seconds."""
+        query = f"?{httpx.QueryParams(service=service)}" if service else ""
+        return cast("Progress", self._ask("GET", f"/api/progress{query}", timeout=timeout))
 
-    def down(self) -> None:
-        self._ask("POST", "/api/down")
+    def config(self) -> Config:
+        """The configuration in force."""
+        return cast("Config", self._ask("GET", "/api/config"))
+
+    def explain(self, asked: Mapping[str, object]) -> Explained:
+        return cast("Explained", self._ask("POST", "/api/explain", asked=asked))
+
+    def reload(self) -> Reloaded:
+        return cast("Reloaded", self._ask("POST", "/api/reload", timeout=60.0))  # names may take a while to resolve
+
+    def down(self) -> dict[str, object]:
+        return self._ask("POST", "/api/down")
 
     def drain(self, service: str, instance: str, by: str, *, undo: bool = False) -> Drained:
         """Take an instance out of balancing, or with `undo` put it back."""
@@ -126,7 +148,7 @@ class AdminClient:
         return cast("Drained", self._ask("POST", "/api/undrain" if undo else "/api/drain", asked=asked))
 
     def _ask(
-        self, method: str, path: str, timeout: float = TIMEOUT, asked: dict[str, str] | None = None
+        self, method: str, path: str, timeout: float = TIMEOUT, asked: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         try:
             response = self._http.request(method, path, timeout=timeout, json=asked)
@@ -144,9 +166,9 @@ class AdminClient:
             raise Refused(f"What answers at {self.where} is not a gateway's admin interface. Is the address right?")
         if response.is_success:
             return body
-        problems = body.get("problems", [])
+        problems, code = body.get("problems", []), response.status_code
         detail = body.get("detail") or body.get("title") or f"status {response.status_code}"
-        raise Refused(str(detail), reason=str(body.get("reason", "")), problems=tuple(map(str, problems)))
+        raise Refused(str(detail), reason=str(body.get("reason", "")), problems=tuple(map(str, problems)), status=code)
 
     def _nobody(self, why: str) -> str:
         return (

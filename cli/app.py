@@ -85,19 +85,23 @@ def up(
 
 
 @app.command()
-def check(config: Config = None) -> None:
+def check(
+    config: Config = None,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="What it would add, change and remove in the running gateway.")
+    ] = False,
+    json: Json = False,
+    admin: Admin = None,
+) -> None:
     """Validate a configuration; print every error at once.
 
     Exits 0 when it can be used, else 2.
     """
-    import os
+    from cli.check import run
 
-    from cli.check import check as examine
-
-    code, lines = examine(config, os.environ)
-    for line in lines:
-        typer.echo(line, err=code != 0)
-    raise typer.Exit(code)
+    if diff:
+        _talk(lambda: run(config, admin, with_diff=True, as_json=json))
+    raise typer.Exit(run(config, admin, with_diff=False, as_json=json))
 
 
 @app.command()
@@ -141,6 +145,59 @@ def services(
     _talk(lambda: inspect.services(admin, name, as_json=json, history=history))
 
 
+@app.command()
+def explain(
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="Such as GET.", show_default=False)],
+    url: Annotated[str, typer.Argument(metavar="URL", help="A URL with its host, or a path.", show_default=False)],
+    header: Annotated[
+        list[str] | None,
+        typer.Option("-H", "--header", metavar="'Name: value'", help="A header field. May be given several times."),
+    ] = None,
+    client: Annotated[
+        str, typer.Option("--client", metavar="IP", help="Where it comes from. [default: this machine]")
+    ] = "",
+    json: Json = False,
+    admin: Admin = None,
+) -> None:
+    """Tell where a request would go, and why.
+
+    Routes, instances, balance, limits, changes; nothing is sent to an instance.
+    """
+    from cli import explain as explaining
+
+    _talk(lambda: explaining.explain(admin, method, url, header or [], client, as_json=json))
+
+
+@app.command()
+def wait(
+    generation: Annotated[
+        int | None, typer.Option("--generation", metavar="G", min=1, help="Until every worker uses generation G.")
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", metavar="S", help="Until this service has healthy instances...")
+    ] = None,
+    healthy: Annotated[
+        int | None, typer.Option("--healthy", metavar="N", min=0, help="...so many at least. [default: 1]")
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", min=0.0, help="Wait at most so long, then exit 1. 0: no limit.")
+    ] = 30.0,
+    json: Json = False,
+    admin: Admin = None,
+) -> None:
+    """Return once the gateway has come so far: for deploy scripts.
+
+    Without options: until it is ready. A gateway that does not answer yet is waited for.
+    """
+    from cli import wait as waiting
+
+    _talk(
+        lambda: waiting.wait(
+            admin, generation=generation, service=service, healthy=healthy, timeout=timeout, as_json=json
+        )
+    )
+
+
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.", show_default=False)]
 Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, host:port.", show_default=False)]
 
@@ -153,6 +210,7 @@ def drain(
     timeout: Annotated[
         float, typer.Option("--timeout", metavar="S", min=0.0, help="Wait at most so long, then exit 1. 0: no limit.")
     ] = 0.0,
+    json: Json = False,
     admin: Admin = None,
 ) -> None:
     """Take an instance out of balancing; its requests finish.
@@ -161,26 +219,26 @@ def drain(
     """
     from cli import drain as draining
 
-    _talk(lambda: draining.drain(admin, service, instance, wait=wait, timeout=timeout))
+    _talk(lambda: draining.drain(admin, service, instance, wait=wait, timeout=timeout, as_json=json))
 
 
 @app.command()
-def undrain(service: Service, instance: Instance, admin: Admin = None) -> None:
+def undrain(service: Service, instance: Instance, json: Json = False, admin: Admin = None) -> None:
     """Put a drained instance back into balancing."""
     from cli import drain as draining
 
-    _talk(lambda: draining.undrain(admin, service, instance))
+    _talk(lambda: draining.undrain(admin, service, instance, as_json=json))
 
 
 @app.command()
-def reload(admin: Admin = None) -> None:
+def reload(json: Json = False, admin: Admin = None) -> None:
     """Apply the changed configuration, as SIGHUP does.
 
     A configuration with errors changes nothing: the errors are printed, and the exit code is 2.
     """
     from cli import operate
 
-    _talk(lambda: operate.reload(admin))
+    _talk(lambda: operate.reload(admin, as_json=json))
 
 
 @app.command()

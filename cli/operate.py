@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,20 +18,25 @@ if TYPE_CHECKING:
 DEFAULT_CONSUL = "http://127.0.0.1:8500"
 
 
-def reload(admin: str | None) -> int:
+def reload(admin: str | None, *, as_json: bool) -> int:
     """As SIGHUP. Exit code 2 when the gateway refuses the configuration; then nothing changed."""
     with AdminClient(find_admin(admin, os.environ, Path.cwd())) as client:
         try:
-            needs_restart = client.reload()
+            answer = client.reload()
         except Refused as refused:
             if refused.reason != "bad_configuration":
                 raise
+            if as_json:
+                typer.echo(json.dumps({"reloaded": False, "problems": refused.problems}, indent=2))
             for problem in refused.problems:
                 typer.echo(problem, err=True)
             typer.echo(str(refused), err=True)
             return 2
+        if as_json:
+            typer.echo(json.dumps(answer, indent=2))
+            return 0
         typer.echo(f"Reloaded the gateway at {client.where.address}.")
-        for each in needs_restart:
+        for each in answer["needs_restart"]:
             typer.echo(f"Takes effect only after a restart: {each}")
         return 0
 

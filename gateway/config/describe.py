@@ -1,4 +1,4 @@
-"""A configuration as plain values that can be shown and compared: by key, as a file writes them, secrets hidden. Pure."""
+"""A configuration as plain values, to be shown and compared: by key, as a file writes them, secrets hidden. Pure."""
 
 from __future__ import annotations
 

@@ -46,7 +46,10 @@ class Document:
 
 
 def read(path: Path | None, environ: Mapping[str, str], overrides: Overrides, *, alone: bool = False) -> Document:
-    """The whole configuration as written; alone: with nothing laid over the file. Raises ConfigError for a file that cannot be read or is not TOML."""
+    """The whole configuration as written; alone: with nothing laid over the file.
+
+    Raises ConfigError for a file that cannot be read or is not TOML.
+    """
     document = Document(file="" if path is None else str(path))
     if path is not None:
         try:

@@ -76,7 +76,8 @@ def load(
 ) -> Loaded:
     """The configuration in a file (None: no file), with environment and flags over it.
 
-    alone: what the file says by itself, with nothing over it. Raises ConfigError, and nothing else, with every problem there is.
+    alone: what the file says by itself, with nothing over it. Raises ConfigError, and nothing else, with
+    every problem there is.
     """
     document = read(path, environ, overrides, alone=alone)
     config, faults = examine(document.tables, document.faults)

@@ -28,8 +28,8 @@ from gateway.config.secrets import shown
 from gateway.h1.request import parse_request_head
 from gateway.proxy.dryrun import DryRun, dry_run
 from gateway.proxy.retry import IDEMPOTENT
+from gateway.routing.explain import Considered, Explanation, near, shares
 from gateway.routing.explain import explain as explain_route
-from gateway.routing.explain import near, shares
 from gateway.routing.table import compile_table
 from gateway.snapshot.model import RouteRecord, ServiceRecord, Snapshot
 from gateway.supervisor.asking import Request, read
@@ -72,7 +72,7 @@ def explain(asked: Asked, known: Known) -> Explained:
     told = explain_route(compile_table(snapshot.routes), host, head.path, head.method, head.fields.host_field)
     is_own = first.reason is None and first.route is None
     routes = [] if is_own else _routes(request, told.split, first, known)
-    considered = [] if is_own else told.considered
+    considered = () if is_own else told.considered
     missed = (
         near(
             snapshot.routes,
@@ -99,10 +99,7 @@ def explain(asked: Asked, known: Known) -> Explained:
         detail="a path of the gateway's own, answered before any route" if is_own else first.detail,
         allow=told.allow.split(", ") if told.allow else [],
         routes=routes,
-        considered=[
-            _considered(each.route, each.host, each.pattern, each.reason, known, chosen=each.is_chosen)
-            for each in considered
-        ],
+        considered=[_of_table(each, told, first, known) for each in considered],
         near=[_considered(each.route, each.route.host, each.route.path, each.reason, known) for each in missed],
     )
 
@@ -125,12 +122,11 @@ def _routes(request: Request, split: Sequence[RouteRecord], first: DryRun, known
         return [] if first.route is None else [_route(request, first.route, first, 1.0, known)]
     every = known.snapshot.routes
     counts = [len(_candidates(route, known)) for route in split]
-    return [
-        _route(
-            request, route, _try(request, [r for r in every if r is route or not _is_in(r, split)], known), share, known
-        )
-        for route, share in zip(split, shares(split, counts), strict=True)
-    ]
+    explained: list[RouteExplained] = []
+    for route, share in zip(split, shares(split, counts), strict=True):
+        found = _try(request, [each for each in every if each is route or not _is_in(each, split)], known)
+        explained.append(_route(request, found.route or route, found, share, known))
+    return explained
 
 
 def _is_in(route: RouteRecord, routes: Iterable[RouteRecord]) -> bool:
@@ -297,6 +293,17 @@ def _names(fields: Iterable[tuple[str, str]], name: str) -> bool:
 
 def _field(head: bytes, name: str) -> str:
     return next((value for each, value in _fields(head) if each.lower() == name), "") if head else ""
+
+
+def _of_table(each: Considered, told: Explanation, first: DryRun, known: Known) -> ConsideredRoute:
+    """What the table says of a route, unless the one it chose passed the request on (see `gateway.proxy.gate`)."""
+    chosen, reason = each.is_chosen, each.reason
+    if each.route is not None and not told.split and first.route is not told.route:
+        if each.route is told.route:
+            chosen, reason = False, "its redirect leads to where the request is already, so it passes the request on"
+        elif each.route is first.route:
+            chosen, reason = True, "takes what the redirect passed on"
+    return _considered(each.route, each.host, each.pattern, reason, known, chosen=chosen)
 
 
 def _considered(

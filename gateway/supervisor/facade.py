@@ -139,7 +139,9 @@ class Gateway:
 
     # --- what may be asked -----------------------------------------------------------------
     async def reload(self) -> tuple[str, ...]:
-        return await self._reloader.reload()
+        needs_restart = await self._reloader.reload()
+        self._publisher.publish()  # at once: whoever asked is told the generation
+        return needs_restart
 
     def request_reload(self) -> None:
         self._reloader.request()

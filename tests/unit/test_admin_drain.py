@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import httpx
 import pytest
-import trio
 
 from gateway.admin import handlers, status
 from gateway.admin.facts import DrainFacts, TransitionFacts
-from gateway.admin.server import BODY_BYTES, serve
+from gateway.admin.server import BODY_BYTES
 from tests.unit.fake_gateway import STARTED, FakeFacade, instance, make_facts, make_ledger
 
 PROBLEM = "application/problem+json"
 ASKED = {"service": "users", "instance": "10.0.0.1:9001", "by": "alice"}
-
-
-@pytest.fixture
-def facade() -> FakeFacade:
-    return FakeFacade()
-
-
-@pytest.fixture
-async def http(facade: FakeFacade) -> AsyncIterator[httpx.AsyncClient]:
-    async with trio.open_nursery() as nursery:
-        address = await nursery.start(serve, facade, "127.0.0.1:0")
-        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
-            yield client
-        nursery.cancel_scope.cancel()
 
 
 async def test_a_drain_and_its_end_tell_the_generation_from_which_they_hold(http: httpx.AsyncClient) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator
 from functools import partial
 
 import httpx
@@ -16,20 +15,6 @@ from gateway.admin.server import AdminBindError, serve
 from tests.unit.fake_gateway import FakeFacade
 
 PROBLEM = "application/problem+json"
-
-
-@pytest.fixture
-def facade() -> FakeFacade:
-    return FakeFacade()
-
-
-@pytest.fixture
-async def http(facade: FakeFacade) -> AsyncIterator[httpx.AsyncClient]:
-    async with trio.open_nursery() as nursery:
-        address = await nursery.start(serve, facade, "127.0.0.1:0")
-        async with httpx.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
-            yield client
-        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("path", ["/health", "/ready", "/api/status", "/api/routes", "/api/services"])

@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,20 +24,6 @@ ROOT = Path(__file__).parent.parent.parent
 GW = [sys.executable, "-m", "cli.app"]
 
 runner = CliRunner()
-
-
-@pytest.fixture
-def facade() -> FakeFacade:
-    return FakeFacade()
-
-
-@pytest.fixture
-def gateway(facade: FakeFacade, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A served facade that commands find by GW_ADMIN."""
-    with served(facade) as address:
-        monkeypatch.setenv("GW_ADMIN", address)
-        monkeypatch.delenv("COLUMNS", raising=False)
-        yield address
 
 
 @pytest.mark.usefixtures("gateway")

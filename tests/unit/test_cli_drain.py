@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -16,23 +15,10 @@ from gateway.admin.facts import DrainFacts, Facts, TransitionFacts
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
 from tests.backends import free_port
-from tests.unit.fake_gateway import STARTED, FakeFacade, instance, make_facts, make_ledger, served
+from tests.unit.fake_gateway import STARTED, FakeFacade, instance, make_facts, make_ledger
 
 runner = CliRunner()
 INSTANCE = "10.0.0.1:9001"
-
-
-@pytest.fixture
-def facade() -> FakeFacade:
-    return FakeFacade()
-
-
-@pytest.fixture
-def gateway(facade: FakeFacade, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    with served(facade) as address:
-        monkeypatch.setenv("GW_ADMIN", address)
-        monkeypatch.delenv("COLUMNS", raising=False)
-        yield address
 
 
 @pytest.mark.usefixtures("gateway")
