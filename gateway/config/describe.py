@@ -41,24 +41,28 @@ def describe(loaded: Loaded, started_with: Loaded | None = None) -> Config:
         old = _settings(started_with)
         fixed = {key for key in (*settings, *old) if needs_restart(key)}
         settings |= {key: old[key] for key in fixed if key in old}
-    return cast(
-        "Config",
-        json.loads(  # as it is after its way through the admin interface
-            json.dumps(
-                Config(
-                    file=loaded.file,
-                    settings=settings,
-                    services={spec.name: _service(spec) for spec in loaded.services},
-                    routes={_name(spec): _route(spec) for spec in loaded.routes},
-                    given_by=dict(loaded.given_by),
-                )
-            )
-        ),
+    config = Config(
+        file=loaded.file,
+        settings=settings,
+        services={spec.name: _service(spec) for spec in loaded.services},
+        routes={_name(spec): _route(spec) for spec in loaded.routes},
+        given_by=dict(loaded.given_by),
     )
+    return cast("Config", _as_json(config))
 
 
-def consul_keys(settings: ConsulSettings) -> Values:
-    """The keys of [consul]."""
+def consul_defaults() -> Values:
+    """The keys of a [consul] that says nothing."""
+    return cast("Values", _as_json(_consul(ConsulSettings())))
+
+
+def _as_json(value: object) -> object:
+    """As it is after its way through the admin interface: lists for tuples."""
+    found: object = json.loads(json.dumps(value))
+    return found
+
+
+def _consul(settings: ConsulSettings) -> Values:
     values = {f"consul.{key}": value for key, value in asdict(settings).items()}
     return values | {"consul.token": HIDDEN if settings.token else ""}
 
@@ -69,7 +73,7 @@ def _settings(loaded: Loaded) -> Values:
         f"{name}.{key}": value for name, section in sections.items() for key, value in section.model_dump().items()
     }
     values |= {f"dns.{key}": value for key, value in asdict(loaded.dns).items()}
-    return values | (consul_keys(loaded.consul) if loaded.consul is not None else {})
+    return values | (_consul(loaded.consul) if loaded.consul is not None else {})
 
 
 def _service(spec: ServiceSpec) -> Values:

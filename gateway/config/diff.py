@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TypedDict, cast
 
-from discovery.settings import ConsulSettings
-from gateway.config.describe import Config, Values, consul_keys, needs_restart
+from gateway.config.describe import Config, Values, consul_defaults, needs_restart
 
 CONSUL = "consul.address"  # it alone turns Consul on
 
@@ -75,7 +74,7 @@ def diff(running: Config, file: Config) -> Diff:
 def _settings(running: Config, file: Config) -> tuple[list[SettingChange], list[FixedKey]]:
     given_by, new = running["given_by"], file["settings"]
     if CONSUL in given_by and CONSUL not in new:  # the environment goes on to turn Consul on
-        new = new | consul_keys(ConsulSettings())
+        new = new | consul_defaults()
     if "consul.token_file" in given_by or "consul.token" in given_by:  # either replaces the other
         given_by = given_by | {f"consul.{key}": _token_giver(given_by) for key in ("token", "token_file")}
     changes: list[SettingChange] = []
@@ -118,7 +117,7 @@ def _keys(old: Values, new: Values) -> list[KeyChange]:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
-        if isinstance(before, dict) or isinstance(after, dict):
+        if isinstance(before, dict | None) and isinstance(after, dict | None):
             inner = _keys(cast("Values", before or {}), cast("Values", after or {}))
             changes += [KeyChange(key=f"{key}.{each['key']}", old=each["old"], new=each["new"]) for each in inner]
         else:

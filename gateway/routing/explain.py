@@ -15,6 +15,7 @@ from gateway.routing.table import compile_table
 from gateway.snapshot.model import RouteRecord
 
 NEAR: Final = 5  # routes named at most, of each kind of nearness
+_SLACK: Final = 8  # bytes of a path beyond the length of a pattern that are compared with it
 _ALIKE: Final = 0.6  # of the texts of a path and a pattern, by difflib's measure, from where they may be a slip
 
 
@@ -113,16 +114,14 @@ def _similar(routes: Sequence[RouteRecord], path: str) -> list[Near]:
     ranked: list[tuple[float, str, RouteRecord]] = []
     for route in routes:
         fixed = route.path.removesuffix("**").removesuffix("/*") or "/"
-        if route.path == "/*" or any(each is route for _, _, each in ranked):
-            continue
         if fixed.rstrip("/") == path.rstrip("/"):
             ranked.append((3.0, "differs by a slash at its end", route))
         elif path.lower() == fixed.lower() or path.lower().startswith(fixed.lower() + "/"):
             ranked.append((2.0, "differs by upper and lower case", route))
         else:
-            ratio = SequenceMatcher(None, fixed, path[: len(fixed) + 8]).ratio()
-            if ratio >= _ALIKE:
-                ranked.append((ratio, "has a similar path", route))
+            texts = SequenceMatcher(None, fixed, path[: len(fixed) + _SLACK])
+            if texts.real_quick_ratio() >= _ALIKE and texts.quick_ratio() >= _ALIKE and texts.ratio() >= _ALIKE:
+                ranked.append((texts.ratio(), "has a similar path", route))
     ranked.sort(key=lambda each: (-each[0], -len(each[2].path), each[2].path))
     return [Near(route, reason) for _, reason, route in ranked[:NEAR]]
 

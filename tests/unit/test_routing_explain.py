@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from gateway.routing.explain import explain
+from dataclasses import replace
+
+from discovery.model import Share
+from gateway.routing.explain import NEAR, explain, near, shares
 from gateway.routing.table import compile_table
+from gateway.snapshot.model import RouteRecord
 from tests.unit.test_routing_match import route
 
 TABLE = compile_table(
@@ -49,3 +53,39 @@ def test_nothing_matches() -> None:
     told = explain(compile_table([route("/a")]), b"", b"/b", b"GET")
     assert (told.route, told.allow) == (None, "")
     assert [each.reason for each in told.considered] == ["no path of the routes without host matches"]
+
+
+def test_all_routes_of_a_split_are_chosen() -> None:
+    routes = [replace(route("/a"), share=Share(fraction)) for fraction in (0.25, 0.0)]
+    told = explain(compile_table(routes), b"", b"/a", b"GET")
+    assert told.split == tuple(routes)
+    assert [(each.is_chosen, "shared by 2 routes" in each.reason) for each in told.considered] == [(True, True)] * 2
+    assert shares(told.split, [1, 3]) == [0.25, 0.75]
+    assert explain(TABLE, b"", b"/users/1", b"GET").split == ()
+
+
+def missed(routes: list[RouteRecord], path: str, host: str = "", method: str = "GET") -> list[tuple[str, str]]:
+    told = explain(compile_table(routes), host.encode(), path.encode(), method.encode())
+    return [(each.route.path, each.reason) for each in near(routes, told, host, method, elsewhere_only=False)]
+
+
+def test_near_are_routes_of_other_hosts_that_would_match() -> None:
+    routes = [route("/a/*", "x.com"), route("/a/{b}", "*.y.com", methods=("PUT",)), route("/z", "x.com")]
+    assert missed(routes, "/a/1", "z.com") == [
+        ("/a/{b}", "is for host *.y.com, not z.com, and takes PUT, not GET"),
+        ("/a/*", "is for host x.com, not z.com"),
+    ]
+    assert missed(routes, "/a/1")[1] == ("/a/*", "is for host x.com, not a request without host")
+
+
+def test_near_are_paths_that_differ_by_a_slip() -> None:
+    routes = [route("/users"), route("/Orders/*"), route("/invoices/*")]
+    assert missed(routes, "/users/") == [("/users", "differs by a slash at its end")]
+    assert missed(routes, "/orders/7") == [("/Orders/*", "differs by upper and lower case")]
+    assert missed(routes, "/invoicse/7") == [("/invoices/*", "has a similar path")]
+    assert missed(routes, "/qqq") == []
+
+
+def test_of_many_near_routes_some_are_named() -> None:
+    routes = [route(f"/users{n}") for n in range(100)]
+    assert len(missed(routes, "/users")) == NEAR
