@@ -28,7 +28,7 @@ from gateway.config.secrets import shown
 from gateway.h1.request import parse_request_head
 from gateway.proxy.dryrun import DryRun, dry_run
 from gateway.proxy.retry import IDEMPOTENT
-from gateway.routing.explain import Considered, Explanation, near, shares
+from gateway.routing.explain import Considered, Explanation, Near, near, shares
 from gateway.routing.explain import explain as explain_route
 from gateway.routing.table import compile_table
 from gateway.snapshot.model import RouteRecord, ServiceRecord, Snapshot
@@ -63,28 +63,28 @@ def explain(asked: Asked, known: Known) -> Explained:
     """All about one request. Raises NotExplained."""
     request = read(asked, known.listen)
     snapshot = known.snapshot
-    first = _try(request, snapshot.routes, known)
-    if not first.is_understood and first.reason is not None:
-        why = f"{first.reason.status} {first.reason.slug}" + (f" ({first.detail})" if first.detail else "")
-        raise NotExplained(first.reason.slug, f"The gateway refuses such a request with {why}: {first.reason.sentence}")
+    found = _try(request, (), known)  # as far as no route matters
+    if not found.is_understood and found.reason is not None:
+        why = f"{found.reason.status} {found.reason.slug}" + (f" ({found.detail})" if found.detail else "")
+        raise NotExplained(found.reason.slug, f"The gateway refuses such a request with {why}: {found.reason.sentence}")
     head = parse_request_head(request.head, len(request.head), request.head.count(b"\n"))
     host = head.fields.host
     told = explain_route(compile_table(snapshot.routes), host, head.path, head.method, head.fields.host_field)
-    is_own = first.reason is None and first.route is None
-    routes = [] if is_own else _routes(request, told.split, first, known)
-    considered = () if is_own else told.considered
-    missed = (
-        near(
-            snapshot.routes,
-            told,
-            host.decode("latin-1"),
-            asked.method,
-            elsewhere_only=told.route is not None or bool(told.allow),
-        )
-        if not is_own and (told.route is None or not told.route.host)
-        else ()
-    )
-    outcome, status = _outcome(first)
+    considered: tuple[Considered, ...] = ()
+    missed: tuple[Near, ...] = ()
+    routes: list[RouteExplained] = []
+    is_own = found.reason is None
+    if not is_own:
+        considered = told.considered
+        # In this order, as of two equal ones the earlier counts; those that do not match cannot matter.
+        matching = {id(each.route) for each in considered}
+        every = [route for route in snapshot.routes if id(route) in matching]
+        found = _try(request, every, known)
+        routes = _routes(request, told.split, found, every, known)
+        if told.route is None or not told.route.host:
+            has_pattern = told.route is not None or bool(told.allow)
+            missed = near(snapshot.routes, told, host.decode("latin-1"), asked.method, elsewhere_only=has_pattern)
+    outcome, status = _outcome(found)
     return Explained(
         generation=snapshot.generation,
         method=asked.method,
@@ -95,11 +95,11 @@ def explain(asked: Asked, known: Known) -> Explained:
         path=told.path,
         outcome="answered" if is_own else outcome,
         status=status,
-        reason="" if first.reason is None else first.reason.slug,
-        detail="a path of the gateway's own, answered before any route" if is_own else first.detail,
+        reason="" if found.reason is None else found.reason.slug,
+        detail="a path of the gateway's own, answered before any route" if is_own else found.detail,
         allow=told.allow.split(", ") if told.allow else [],
         routes=routes,
-        considered=[_of_table(each, told, first, known) for each in considered],
+        considered=[_of_table(each, told, found, known) for each in considered],
         near=[_considered(each.route, each.route.host, each.route.path, each.reason, known) for each in missed],
     )
 
@@ -116,11 +116,12 @@ def _try(request: Request, routes: Sequence[RouteRecord], known: Known) -> DryRu
     )
 
 
-def _routes(request: Request, split: Sequence[RouteRecord], first: DryRun, known: Known) -> list[RouteExplained]:
+def _routes(
+    request: Request, split: Sequence[RouteRecord], first: DryRun, every: Sequence[RouteRecord], known: Known
+) -> list[RouteExplained]:
     """The routes that take the request; each of a split is tried as if it were its turn."""
     if not split:
         return [] if first.route is None else [_route(request, first.route, first, 1.0, known)]
-    every = known.snapshot.routes
     counts = [len(_candidates(route, known)) for route in split]
     explained: list[RouteExplained] = []
     for route, share in zip(split, shares(split, counts), strict=True):
