@@ -20,12 +20,14 @@ HELP_SECONDS = 1.0  # a bound for busy machines; about 0.1 s is usual
 # Every command and option of the contract that exists so far. Order as in the contract.
 COMMANDS = {
     "up": ["-c", "--config", "-w", "--workers", "--listen", "--admin", "--consul", "--demo"],
-    "check": ["-c", "--config"],
+    "check": ["-c", "--config", "--diff", "--json", "--admin"],
     "status": ["--watch", "--json", "--admin"],
     "routes": ["--admin"],
     "services": ["NAME", "--history", "--json", "--admin"],
-    "drain": ["SERVICE", "INSTANCE", "--wait", "--timeout", "--admin"],
-    "undrain": ["SERVICE", "INSTANCE", "--admin"],
+    "explain": ["METHOD", "URL", "-H", "--header", "--client", "--json", "--admin"],
+    "wait": ["--generation", "--service", "--healthy", "--timeout", "--json", "--admin"],
+    "drain": ["SERVICE", "INSTANCE", "--wait", "--timeout", "--json", "--admin"],
+    "undrain": ["SERVICE", "INSTANCE", "--json", "--admin"],
     "register": [
         "NAME",
         "--address",
@@ -38,7 +40,7 @@ COMMANDS = {
         "--consul",
     ],
     "deregister": ["ID", "--consul"],
-    "reload": ["--admin"],
+    "reload": ["--json", "--admin"],
     "down": ["--admin"],
 }
 HEAVY = ("consul", "httpx", "trio", "pydantic", "rich", "starlette", "hypercorn", "prometheus_client", "gateway")
