@@ -99,9 +99,9 @@ def _name(spec: RouteSpec) -> str:
 
 def _route(spec: RouteSpec) -> Values:
     """A file's routes have no handling and no share: those are tags' alone."""
-    keys = ("service", "strip_path", "timeout", "per_try_timeout", "stream_idle_timeout", "retry_count")
-    values: Values = {key: getattr(spec, key) for key in keys}
-    values |= {"host": spec.host, "path": spec.path, "methods": spec.methods}
+    values: Values = asdict(spec)
+    for key in ("origin", "headers", "options", "handling", "share", "is_refused"):
+        del values[key]
     return values | _headers("headers", spec.headers)
 
 

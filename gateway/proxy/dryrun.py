@@ -151,7 +151,7 @@ class _Watch:
         return self.line
 
     # --- AccessLog ------------------------------------------------------------------------------
-    def use_settings(self, target: str, style: str) -> None:
+    def use_settings(self, settings: WorkerSettings) -> None:
         """Nothing is written down."""
 
     def flush(self) -> None:
