@@ -23,8 +23,9 @@ from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader, BoardWriter, board_bytes
+from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import I_IN_FLIGHT, OUTCOMES, instance_word
-from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
+from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.shm.memory import attach, create
 from gateway.snapshot.codec import Decoder, Encoder
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings

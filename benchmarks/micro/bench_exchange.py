@@ -18,7 +18,8 @@ from gateway.proxy.service import LiveService
 from gateway.proxy.transport import Connecting, Transport
 from gateway.routing.table import compile_table
 from gateway.shm import memory
-from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
+from gateway.shm.code_slots import CodeSlots
+from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby, WorkerSettings
 from gateway.worker.access_log import AccessLog
 

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from gateway.admin.facts import Facts, RouteFacts
 from gateway.admin.process import ProcessFigures, read_process
 from gateway.admin.status import code_label, instance_totals
+from gateway.shm.figures import LedgerTotals, RouteTotals, RowFigures
 from gateway.shm.layout import (
     DURATION_BOUNDS,
     I_EJECTIONS,
@@ -28,7 +29,7 @@ from gateway.shm.layout import (
     OUTCOMES,
     PROPAGATION_BOUNDS,
 )
-from gateway.shm.ledger import Ledger, LedgerTotals, RouteTotals, RowFigures
+from gateway.shm.ledger import Ledger
 
 WELL = ("healthy", "unchecked")  # healthcheck.model.Health words that count as 1 in gw_instance_healthy
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from discovery.model import join_address
 from gateway.shm.layout import I_IN_FLIGHT, instance_word
 
@@ -29,8 +31,12 @@ class LiveInstance:
         "in_flight_own",
         "in_flight_words",
         "is_row_of_connects",
+        "latency_above",
+        "latency_up_to",
+        "latency_word",
         "logged",
         "new_attempts",
+        "new_latencies",
         "new_ok",
         "new_us",
         "port",
@@ -65,6 +71,10 @@ class LiveInstance:
         self.new_attempts = 0
         self.new_ok = 0
         self.new_us = 0
+        self.new_latencies = 0  # responses of the bucket seen last; its word, and its bounds in seconds
+        self.latency_word = 0
+        self.latency_above = inf
+        self.latency_up_to = inf
         # As it stands in access log lines.
         self.logged = b'"instance":"%b","service":"%b"' % (self.address.encode(), service.encode())
         self.idle: list[object] = []  # pooled upstream connections, idle

@@ -10,7 +10,7 @@ from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.service import LiveService
 from gateway.proxy.transport import Network
 from gateway.routing.match import RouteTable
-from gateway.shm.ledger import CodeSlots
+from gateway.shm.code_slots import CodeSlots
 from gateway.snapshot.model import WorkerSettings
 
 ID_DIGITS: Final = 48  # a trace id and a span id (W3C Trace Context: 16 and 8 bytes)
@@ -48,6 +48,7 @@ class Stats:
     """Figures of this worker, written to its ledger row once per batch."""
 
     __slots__ = (
+        "accept_errors",
         "bytes_in",
         "bytes_out",
         "closing",
@@ -66,6 +67,7 @@ class Stats:
         self.closing = 0  # connections that are over, but for a peer that has not taken the rest
         self.connections_total = 0
         self.connections_refused = 0
+        self.accept_errors = 0
         self.in_flight = 0
         self.requests = 0
         self.retries = 0

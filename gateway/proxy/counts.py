@@ -12,16 +12,17 @@ from math import inf
 from typing import Final
 
 from gateway.balance.instance import LiveInstance
+from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import (
     DURATION_BOUNDS,
     I_ATTEMPTS,
+    I_LATENCY,
     I_LATENCY_US,
     I_OK,
     RT_DURATION,
     RT_DURATION_SUM_US,
     route_word,
 )
-from gateway.shm.ledger import CodeSlots
 
 _BOUNDS: Final[list[float]] = [-1.0, *DURATION_BOUNDS, inf]  # bucket n is above _BOUNDS[n], up to _BOUNDS[n + 1]
 
@@ -123,8 +124,21 @@ class Counts:
             instance.has_news = True
             self._instances.append(instance)
         instance.new_us += int(seconds * 1e6)
+        if not instance.latency_above < seconds <= instance.latency_up_to:
+            self._change_bucket(instance, seconds)
+        instance.new_latencies += 1
         if ok:
             instance.new_ok += 1
+
+    def _change_bucket(self, instance: LiveInstance, seconds: float) -> None:
+        """Runs of one bucket are kept, as runs of one status are: a batch of one writes one word, not a histogram."""
+        if instance.new_latencies:
+            self._words[instance.latency_word] += instance.new_latencies
+            instance.new_latencies = 0
+        at = bisect_left(DURATION_BOUNDS, seconds)
+        instance.latency_word = instance.base + I_LATENCY + at
+        instance.latency_above = _BOUNDS[at]
+        instance.latency_up_to = _BOUNDS[at + 1]
 
     def write(self) -> None:
         """Bring the ledger up to date."""
@@ -143,6 +157,9 @@ class Counts:
                 if instance.new_ok:
                     words[base + I_OK] += instance.new_ok
                     instance.new_ok = 0
-                words[base + I_LATENCY_US] += instance.new_us
-                instance.new_us = 0
+                if instance.new_latencies:
+                    words[instance.latency_word] += instance.new_latencies
+                    instance.new_latencies = 0
+                    words[base + I_LATENCY_US] += instance.new_us
+                    instance.new_us = 0
             self._instances.clear()

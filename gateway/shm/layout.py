@@ -27,7 +27,7 @@ from __future__ import annotations
 from typing import Final
 
 WORD: Final = 8
-LAYOUT_VERSION: Final = 1
+LAYOUT_VERSION: Final = 2
 BOARD_MAGIC: Final = int.from_bytes(b"gwboard1", "little")
 LEDGER_MAGIC: Final = int.from_bytes(b"gwledgr1", "little")
 
@@ -64,6 +64,7 @@ R_BYTES_OUT: Final = 11  # to downstream
 R_UPSTREAM_IDLE: Final = 12  # pooled upstream connections
 R_RETRIES: Final = 13
 R_CRASHES: Final = 14  # exchanges lost to the gateway's own faults
+R_ACCEPT_ERRORS: Final = 15  # connections that could not be accepted
 R_PROPAGATION: Final = 16  # PROPAGATION_BOUNDS buckets (+Inf last), then sum in microseconds
 ROW_HEADER_WORDS: Final = 64
 
@@ -72,7 +73,7 @@ PROPAGATION_BOUNDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1,
 R_PROPAGATION_SUM_US: Final = R_PROPAGATION + len(PROPAGATION_BOUNDS) + 1
 
 INSTANCE_CELLS: Final = 32768
-INSTANCE_WORDS: Final = 16
+INSTANCE_WORDS: Final = 32  # 8 MiB a row if all cells were in use: 256 KiB for 1,000 instances
 I_IN_FLIGHT: Final = 0
 I_ATTEMPTS: Final = 1
 I_OK: Final = 2  # a response that is not 502, 503 or 504
@@ -88,6 +89,7 @@ I_EJECTIONS: Final = 11
 I_EJECTED_UNTIL_NS: Final = 12  # CLOCK_MONOTONIC; 0: not ejected by this worker
 I_LATENCY_US: Final = 13  # sum, to the response head
 I_EJECTION_COUNT: Final = 14  # of the present ejection: the how many-th it is; 0: a moment's avoidance
+I_LATENCY: Final = 16  # DURATION_BOUNDS buckets (+Inf last) of the seconds to the response head: they fill the cell
 # The outcomes as named in metrics (gw_upstream_attempts_total's label), by word.
 OUTCOMES: Final = (
     (I_OK, "ok"),
@@ -108,7 +110,7 @@ RT_CODES: Final = 0  # CODE_SLOTS words, each (status << CODE_SHIFT) + count; cl
 CODE_SLOTS: Final = 28  # the last one takes whatever finds no slot, as status 0
 CODE_SHIFT: Final = 50
 CODE_COUNT_MASK: Final = (1 << CODE_SHIFT) - 1
-# Upper bounds in seconds of gw_request_duration_seconds; one bucket more is +Inf.
+# Upper bounds in seconds, for requests of a route and responses of an instance; one bucket more is +Inf.
 DURATION_BOUNDS: Final = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 )  # fmt: skip
@@ -119,6 +121,7 @@ INSTANCES_OFFSET: Final = ROW_HEADER_WORDS  # words from the row's start
 ROUTES_OFFSET: Final = INSTANCES_OFFSET + INSTANCE_CELLS * INSTANCE_WORDS
 ROW_WORDS: Final = ROUTES_OFFSET + ROUTE_CELLS * ROUTE_WORDS
 
+assert I_LATENCY + len(DURATION_BOUNDS) + 1 == INSTANCE_WORDS
 assert ROUTE_WORDS > RT_DURATION_SUM_US
 assert ROW_HEADER_WORDS > R_PROPAGATION_SUM_US
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 import contextlib
 import mmap
 from collections import Counter
-from dataclasses import dataclass
 from operator import add
 from typing import Final
 
+from gateway.shm.figures import LedgerTotals, RouteTotals, RowFigures, ledger_totals, row_figures
 from gateway.shm.layout import (
     CODE_COUNT_MASK,
     CODE_SHIFT,
@@ -36,21 +36,13 @@ from gateway.shm.layout import (
     LEDGER_HEADER_BYTES,
     LEDGER_MAGIC,
     PROPAGATION_BOUNDS,
-    R_BYTES_IN,
-    R_BYTES_OUT,
     R_CONNECTIONS,
-    R_CONNECTIONS_REFUSED,
-    R_CONNECTIONS_TOTAL,
-    R_CRASHES,
     R_GENERATION,
     R_HEARTBEAT_NS,
     R_IN_FLIGHT,
-    R_LOG_DROPPED,
     R_PID,
     R_PROPAGATION,
     R_PROPAGATION_SUM_US,
-    R_REQUESTS_TOTAL,
-    R_RETRIES,
     R_STATE,
     R_UPSTREAM_IDLE,
     ROUTE_CELLS,
@@ -68,61 +60,13 @@ from gateway.shm.layout import (
 )
 from gateway.shm.memory import LayoutMismatch
 
-__all__ = ["CodeSlots", "LayoutMismatch", "Ledger", "LedgerTotals", "RouteTotals", "RowFigures", "ledger_bytes"]
+__all__ = ["LayoutMismatch", "Ledger", "ledger_bytes"]
 
 _GAUGES: Final = frozenset({R_HEARTBEAT_NS, R_GENERATION, R_PID, R_STATE, R_CONNECTIONS, R_IN_FLIGHT, R_UPSTREAM_IDLE})
 _INSTANCE_GAUGES: Final = frozenset({I_IN_FLIGHT, I_EJECTED_UNTIL_NS, I_EJECTION_COUNT})
-_OVERFLOW_SLOT: Final = CODE_SLOTS - 1
 _SCAN_BYTES: Final = 64 * 1024  # of a row, looked at in one go when it is retired
 _ZEROS: Final = bytes(_SCAN_BYTES)
 _DURATION_WORDS: Final = RT_DURATION_SUM_US + 1 - RT_DURATION  # the buckets and the sum
-
-
-@dataclass(frozen=True, slots=True)
-class RowFigures:
-    """One worker's own figures, as of now (its row's header words, by name)."""
-
-    heartbeat_ns: int
-    generation: int
-    pid: int
-    state: int
-    connections: int
-    in_flight: int
-    connections_total: int
-    requests_total: int
-    connections_refused: int
-    log_dropped: int
-    bytes_in: int
-    bytes_out: int
-    upstream_idle: int
-    retries: int
-    crashes: int
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerTotals:
-    """All workers together, dead ones included (gauges: the living alone)."""
-
-    connections: int
-    in_flight: int
-    upstream_idle: int
-    connections_total: int
-    requests_total: int
-    connections_refused: int
-    log_dropped: int
-    bytes_in: int
-    bytes_out: int
-    retries: int
-    crashes: int
-
-
-@dataclass(frozen=True, slots=True)
-class RouteTotals:
-    """What a route answered: responses by status code (0: codes beyond CODE_SLOTS), and how long it took."""
-
-    codes: dict[int, int]
-    buckets: tuple[int, ...]  # not cumulative; one more than DURATION_BOUNDS
-    sum_us: int
 
 
 def ledger_bytes(rows: int) -> int:
@@ -176,24 +120,7 @@ class Ledger:
     def row(self, row: int) -> RowFigures:
         """The figures of the worker of this row."""
         start = row_word(row, 0)
-        w = self.words[start : start + R_PROPAGATION].tolist()
-        return RowFigures(
-            heartbeat_ns=w[R_HEARTBEAT_NS],
-            generation=w[R_GENERATION],
-            pid=w[R_PID],
-            state=w[R_STATE],
-            connections=w[R_CONNECTIONS],
-            in_flight=w[R_IN_FLIGHT],
-            connections_total=w[R_CONNECTIONS_TOTAL],
-            requests_total=w[R_REQUESTS_TOTAL],
-            connections_refused=w[R_CONNECTIONS_REFUSED],
-            log_dropped=w[R_LOG_DROPPED],
-            bytes_in=w[R_BYTES_IN],
-            bytes_out=w[R_BYTES_OUT],
-            upstream_idle=w[R_UPSTREAM_IDLE],
-            retries=w[R_RETRIES],
-            crashes=w[R_CRASHES],
-        )
+        return row_figures(self.words[start : start + R_PROPAGATION].tolist())
 
     def _header_totals(self) -> list[int]:
         """Every header word summed over rows, with what dead workers left."""
@@ -205,20 +132,7 @@ class Ledger:
 
     def totals(self) -> LedgerTotals:
         """All workers' figures together."""
-        w = self._header_totals()
-        return LedgerTotals(
-            connections=w[R_CONNECTIONS],
-            in_flight=w[R_IN_FLIGHT],
-            upstream_idle=w[R_UPSTREAM_IDLE],
-            connections_total=w[R_CONNECTIONS_TOTAL],
-            requests_total=w[R_REQUESTS_TOTAL],
-            connections_refused=w[R_CONNECTIONS_REFUSED],
-            log_dropped=w[R_LOG_DROPPED],
-            bytes_in=w[R_BYTES_IN],
-            bytes_out=w[R_BYTES_OUT],
-            retries=w[R_RETRIES],
-            crashes=w[R_CRASHES],
-        )
+        return ledger_totals(self._header_totals())
 
     def propagation_totals(self) -> tuple[tuple[int, ...], int]:
         """How long accepted changes took to reach workers: bucket counts (not cumulative, +Inf last), sum in us."""
@@ -352,31 +266,3 @@ def _count_codes(codes: Counter[int], words: list[int]) -> None:
     for word in words[RT_CODES : RT_CODES + CODE_SLOTS]:
         if word:
             codes[word >> CODE_SHIFT] += word & CODE_COUNT_MASK
-
-
-class CodeSlots:
-    """A worker's side of counting status codes: which word of its row counts a code of a route."""
-
-    def __init__(self, words: memoryview, row: int) -> None:
-        """`words` is the whole ledger, writable; the row must be fresh or one this process wrote."""
-        self._words = words
-        self._row = row
-        self._indexes: dict[tuple[int, int], int] = {}
-
-    def index(self, route_cell: int, status: int) -> int:
-        """The index of the word to increment by one for this status; claims a slot at first sight."""
-        index = self._indexes.get((route_cell, status))
-        if index is None:
-            index = self._indexes[route_cell, status] = self._claim(route_cell, status)
-        return index
-
-    def _claim(self, route_cell: int, status: int) -> int:
-        start = route_word(self._row, route_cell, RT_CODES)
-        for index in range(start, start + _OVERFLOW_SLOT):
-            word = self._words[index]
-            if not word:
-                self._words[index] = status << CODE_SHIFT
-                return index
-            if word >> CODE_SHIFT == status:
-                return index
-        return start + _OVERFLOW_SLOT

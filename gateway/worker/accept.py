@@ -49,6 +49,7 @@ class Listener(Timed):
             except BlockingIOError:
                 return
             except OSError as error:
+                self._ctx.stats.accept_errors += 1
                 if error.errno in _EXHAUSTED:
                     self._back_off(error)
                     return

@@ -20,7 +20,9 @@ from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader
+from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import (
+    R_ACCEPT_ERRORS,
     R_BYTES_IN,
     R_BYTES_OUT,
     R_CONNECTIONS,
@@ -37,7 +39,7 @@ from gateway.shm.layout import (
     R_UPSTREAM_IDLE,
     row_word,
 )
-from gateway.shm.ledger import CodeSlots, Ledger
+from gateway.shm.ledger import Ledger
 from gateway.shm.memory import attach
 from gateway.snapshot.codec import Decoder
 from gateway.snapshot.model import Snapshot
@@ -102,6 +104,7 @@ class Worker:
                 (R_REQUESTS_TOTAL, "requests"),
                 (R_RETRIES, "retries"),
                 (R_CRASHES, "crashes"),
+                (R_ACCEPT_ERRORS, "accept_errors"),
                 (R_BYTES_IN, "bytes_in"),
                 (R_BYTES_OUT, "bytes_out"),
                 (R_UPSTREAM_IDLE, "upstream_idle"),

@@ -37,7 +37,8 @@ from gateway.admin.server import serve
 from gateway.config.describe import Config, describe
 from gateway.config.load import load
 from gateway.shm import layout
-from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
+from gateway.shm.code_slots import CodeSlots
+from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.shm.memory import attach, create
 from gateway.snapshot.model import Snapshot, Standby
 from gateway.supervisor.explain import Known, explain
@@ -162,6 +163,8 @@ def count(ledger: Ledger, row: int, cell: int, route_cell: int, *, code: int = 2
     outcome = layout.I_STATUS if code in (502, 503, 504) else layout.I_OK
     words[layout.instance_word(row, cell, outcome)] += 1
     words[layout.instance_word(row, cell, layout.I_LATENCY_US)] += int(seconds * 1e6)
+    bucket = sum(seconds > bound for bound in layout.DURATION_BOUNDS)
+    words[layout.instance_word(row, cell, layout.I_LATENCY + bucket)] += 1
     count_route(ledger, row, route_cell, code=code, seconds=seconds)
 
 

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import (
     CODE_SLOTS,
     DURATION_BOUNDS,
@@ -39,7 +40,7 @@ from gateway.shm.layout import (
     route_word,
     row_word,
 )
-from gateway.shm.ledger import CodeSlots, LayoutMismatch, Ledger, ledger_bytes
+from gateway.shm.ledger import LayoutMismatch, Ledger, ledger_bytes
 from gateway.shm.memory import attach, create
 
 ROWS = 3
