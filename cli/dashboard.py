@@ -247,7 +247,8 @@ class Dashboard:
             Column("WEIGHT", right=True, optional=True),
             Column("BUSY" if self.screen.is_narrow else "IN FLIGHT", right=True),
             Column("REQ/S", right=True),
-            Column("LATENCY", right=True, optional=True),
+            Column("P50", right=True, optional=True),
+            Column("P99", right=True, optional=True),
             Column("FAILED", right=True),
             Column("WHY", flexible=True),
         ]
@@ -261,6 +262,7 @@ class Dashboard:
                 if folded and instance in well:
                     continue
                 key = (service["name"], instance["address"])
+                p50, p99 = rates.latencies.get(key, (None, None))
                 rows.append(
                     [
                         self._address(instance, with_name=self.screen.is_wide),
@@ -270,7 +272,8 @@ class Dashboard:
                         Text(f"{instance['weight']:g}"),
                         Text(f"{instance['in_flight']:,}"),
                         Text(rate(rates.instances.get(key, 0.0))),
-                        Text(duration(rates.latencies.get(key))),
+                        Text(duration(p50)),
+                        Text(duration(p99)),
                         self._failures(instance),
                         self._why(instance),
                     ]

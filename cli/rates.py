@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from gateway.admin.latency import quantile
 
 if TYPE_CHECKING:
     from gateway.admin.status import Status
@@ -21,7 +22,8 @@ class Rates:
     p99: float | None = None
     workers: dict[int, float] = field(default_factory=dict)
     instances: dict[tuple[str, str], float] = field(default_factory=dict)
-    latencies: dict[tuple[str, str], float] = field(default_factory=dict)  # mean seconds to the response head
+    # Seconds to the response head: p50 and p99.
+    latencies: dict[tuple[str, str], tuple[float | None, float | None]] = field(default_factory=dict)
 
 
 def rates(now: Status, before: Status | None) -> Rates:
@@ -41,17 +43,18 @@ def rates(now: Status, before: Status | None) -> Rates:
     had_workers = {(w["id"], w["pid"]): w["requests_total"] for w in before["workers"]} if before else {}
     had = {(s["name"], i["address"]): i for s in before["services"] for i in s["instances"]} if before else {}
     instances: dict[tuple[str, str], float] = {}
-    latencies: dict[tuple[str, str], float] = {}
+    latencies: dict[tuple[str, str], tuple[float | None, float | None]] = {}
+    bounds = now["latency_bounds"]
     for service in now["services"]:
         for instance in service["instances"]:
             key = (service["name"], instance["address"])
             was = had.get(key)
             asked = instance["requests_total"] - (was["requests_total"] if was else 0)
-            answered = instance["responses_total"] - (was["responses_total"] if was else 0)
-            took = instance["latency_seconds_sum"] - (was["latency_seconds_sum"] if was else 0.0)
+            answered = list(instance["latency_counts"])
+            if was:
+                answered = [max(0, new - old) for new, old in zip(answered, was["latency_counts"], strict=True)]
             instances[key] = max(0.0, asked / seconds)
-            if answered > 0 and took >= 0.0:
-                latencies[key] = took / answered
+            latencies[key] = quantile(0.5, bounds, answered), quantile(0.99, bounds, answered)
     return Rates(
         seconds=seconds,
         requests=max(0.0, (traffic["requests_total"] - (old["requests_total"] if old else 0)) / seconds),
@@ -65,24 +68,6 @@ def rates(now: Status, before: Status | None) -> Rates:
         instances=instances,
         latencies=latencies,
     )
-
-
-def quantile(share: float, bounds: Sequence[float], counts: Sequence[int]) -> float | None:
-    """The `share` quantile in seconds of a histogram (`counts`: not cumulative, one beyond the last bound).
-
-    Interpolated linearly inside its bucket, as Prometheus's histogram_quantile does; the last bound
-    stands for all that is beyond it. None without any observation.
-    """
-    total = sum(counts)
-    if total == 0:
-        return None
-    rank, seen, lower = share * total, 0, 0.0
-    for bound, count in zip(bounds, counts, strict=False):
-        if count and seen + count >= rank:
-            return lower + (bound - lower) * (rank - seen) / count
-        seen += count
-        lower = bound
-    return lower
 
 
 def _failed(codes: dict[str, int]) -> int:

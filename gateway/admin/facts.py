@@ -104,6 +104,16 @@ class RouteFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ReloadFacts:
+    """How reading the configuration again went so far; what the gateway started with is a success, not counted."""
+
+    succeeded: int
+    failed: int
+    is_last_good: bool
+    last_success: float  # Unix seconds
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything the gateway knows of itself at one moment."""
 
@@ -121,6 +131,7 @@ class Facts:
     routes: tuple[RouteFacts, ...]
     discovery: tuple[SourceState, ...]
     problems: tuple[Problem, ...]
+    reloads: ReloadFacts
 
 
 @dataclass(frozen=True, slots=True)

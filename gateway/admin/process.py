@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
+import resource
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ class ProcessFigures:
     resident_bytes: int
     virtual_bytes: int
     open_fds: int | None  # None: the kernel does not let us look
+    max_fds: float  # inf: no limit
     start_time: float  # Unix seconds
 
 
@@ -27,6 +30,7 @@ def read_process(pid: int) -> ProcessFigures | None:
     folder = Path("/proc") / str(pid)
     try:
         stat = (folder / "stat").read_text(encoding="ascii", errors="replace")
+        limit = resource.prlimit(pid or -1, resource.RLIMIT_NOFILE)[0]  # to prlimit(2), process 0 would be ourselves
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = stat[stat.rindex(")") + 2 :].split()  # the command before it may hold spaces and parentheses
@@ -36,6 +40,7 @@ def read_process(pid: int) -> ProcessFigures | None:
         resident_bytes=int(fields[_RSS_PAGES]) * os.sysconf("SC_PAGE_SIZE"),
         virtual_bytes=int(fields[_VSIZE]),
         open_fds=_count_descriptors(folder / "fd"),
+        max_fds=math.inf if limit == resource.RLIM_INFINITY else limit,
         start_time=_boot_time() + int(fields[_STARTTIME]) / ticks,
     )
 

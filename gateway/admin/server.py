@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
@@ -25,6 +26,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.admin import handlers, metrics
+from gateway.admin.exposition import Exposition
 from gateway.admin.facts import Facade
 from gateway.admin.handlers import Reply
 
@@ -71,11 +73,18 @@ def make_app(facade: Facade) -> Starlette:
     async def show_progress(request: Request) -> Response:
         return _respond(handlers.show_progress(facade, request.query_params.get("service", "")))
 
+    exposition = Exposition()
+    one_at_a_time = trio.CapacityLimiter(1)
+
     async def show_metrics(request: Request) -> Response:
-        reading = metrics.read_ledger(facade.facts(), facade.ledger)
+        reading = metrics.read_ledger(facade.facts(), facade.ledger, time.time())
         accept = request.headers.get("accept", "")
+
+        def write() -> tuple[bytes, str]:
+            return exposition.render(metrics.measure(reading), accept)
+
         # Writing thousands of lines takes a while: not in the loop that times probes.
-        body, media_type = await trio.to_thread.run_sync(metrics.exposition, reading, accept)
+        body, media_type = await trio.to_thread.run_sync(write, limiter=one_at_a_time)
         return Response(body, media_type=media_type)
 
     app = Starlette(

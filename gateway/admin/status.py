@@ -14,16 +14,18 @@ from typing import TypedDict
 from discovery.model import Problem
 from discovery.source import SourceState
 from gateway.admin.facts import DrainFacts, Facts, InstanceFacts, RouteFacts, TransitionFacts, WorkerFacts
+from gateway.admin.latency import quantile
+from gateway.admin.traffic import Traffic, code_label, traffic
 from gateway.shm.layout import (
     DURATION_BOUNDS,
     I_ATTEMPTS,
     I_CANCELLED,
     I_EJECTIONS,
     I_IN_FLIGHT,
+    I_LATENCY,
     I_LATENCY_US,
     I_OK,
     I_STATUS,
-    NO_ROUTE_CELL,
     OUTCOMES,
 )
 from gateway.shm.ledger import Ledger
@@ -78,6 +80,9 @@ class InstanceStatus(TypedDict):
     failures_total: int
     responses_total: int  # attempts that got a response head
     latency_seconds_sum: float  # over responses_total, to the response head
+    latency_counts: list[int]  # responses by Status.latency_bounds, one more for what is beyond
+    latency_p50_seconds: float | None  # of all so far, estimated from the counts; None: no responses yet
+    latency_p99_seconds: float | None
     ejections_total: int
     checks_ok: int
     checks_failed: int
@@ -136,14 +141,13 @@ class ProblemStatus(TypedDict):
     message: str
 
 
-class Traffic(TypedDict):
-    """All requests of all workers so far. `duration_counts` has one count per bound, and one for what is beyond."""
+class ReloadStatus(TypedDict):
+    """How reading the configuration again went; what the gateway started with counts as a success at its start."""
 
-    requests_total: int
-    codes: dict[str, int]
-    duration_bounds: list[float]
-    duration_counts: list[int]
-    duration_seconds_sum: float
+    succeeded: int
+    failed: int
+    last_successful: bool
+    last_success: str
 
 
 class Status(TypedDict):
@@ -163,7 +167,9 @@ class Status(TypedDict):
     services: list[ServiceStatus]
     discovery: list[SourceStatus]
     problems: list[ProblemStatus]
+    reloads: ReloadStatus
     traffic: Traffic
+    latency_bounds: list[float]  # seconds, of every instance's latency_counts
 
 
 class RouteTables(TypedDict):
@@ -204,7 +210,14 @@ def status(facts: Facts, ledger: Ledger, *, rss_bytes: Callable[[int], int], now
         services=_services(facts, ledger),
         discovery=[_source(source) for source in facts.discovery],
         problems=[_problem(problem) for problem in facts.problems],
-        traffic=_traffic(facts, ledger),
+        reloads=ReloadStatus(
+            succeeded=facts.reloads.succeeded,
+            failed=facts.reloads.failed,
+            last_successful=facts.reloads.is_last_good,
+            last_success=rfc3339(facts.reloads.last_success),
+        ),
+        traffic=traffic(facts, ledger),
+        latency_bounds=list(DURATION_BOUNDS),
     )
 
 
@@ -224,11 +237,6 @@ def services(facts: Facts, ledger: Ledger) -> ServiceTables:
         services=_services(facts, ledger),
         problems=[_problem(problem) for problem in facts.problems],
     )
-
-
-def code_label(code: int) -> str:
-    """A status code as metrics and JSON name it; the ledger counts what found no slot of its own as 0."""
-    return str(code) if code else "other"
 
 
 def _worker(worker: WorkerFacts, ledger: Ledger, rss_bytes: Callable[[int], int]) -> WorkerStatus:
@@ -276,6 +284,7 @@ def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
 
 
 def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatus:
+    latencies = totals[I_LATENCY:]
     return InstanceStatus(
         address=instance.address,
         name=instance.name,
@@ -290,6 +299,9 @@ def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatu
         failures_total=sum(totals[word] for word in FAILURES),
         responses_total=totals[I_OK] + totals[I_STATUS],
         latency_seconds_sum=totals[I_LATENCY_US] / 1e6,
+        latency_counts=list(latencies),
+        latency_p50_seconds=quantile(0.5, DURATION_BOUNDS, latencies),
+        latency_p99_seconds=quantile(0.99, DURATION_BOUNDS, latencies),
         ejections_total=totals[I_EJECTIONS],
         checks_ok=instance.checks_ok,
         checks_failed=instance.checks_failed,
@@ -352,23 +364,3 @@ def _source(source: SourceState) -> SourceStatus:
 
 def _problem(problem: Problem) -> ProblemStatus:
     return ProblemStatus(origin=str(problem.origin), message=problem.message)
-
-
-def _traffic(facts: Facts, ledger: Ledger) -> Traffic:
-    """Durations and codes are those of the routes that exist now, and of what matched none."""
-    codes: dict[int, int] = {}
-    counts = [0] * (len(DURATION_BOUNDS) + 1)
-    sum_us = 0
-    for cell in {NO_ROUTE_CELL, *(route.cell for route in facts.routes)}:
-        totals = ledger.route_totals(cell)
-        for code, count in totals.codes.items():
-            codes[code] = codes.get(code, 0) + count
-        counts = [have + more for have, more in zip(counts, totals.buckets, strict=True)]
-        sum_us += totals.sum_us
-    return Traffic(
-        requests_total=ledger.totals().requests_total,
-        codes={code_label(code): codes[code] for code in sorted(codes)},
-        duration_bounds=list(DURATION_BOUNDS),
-        duration_counts=counts,
-        duration_seconds_sum=sum_us / 1e6,
-    )

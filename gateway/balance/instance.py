@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import inf
 
 from discovery.model import join_address
-from gateway.shm.layout import I_IN_FLIGHT, instance_word
+from gateway.shm.layout import DURATION_BOUNDS, I_IN_FLIGHT, instance_word
 
 
 class LiveInstance:
@@ -32,8 +32,10 @@ class LiveInstance:
         "in_flight_words",
         "is_row_of_connects",
         "latency_above",
+        "latency_bucket",
+        "latency_highest",
+        "latency_lowest",
         "latency_up_to",
-        "latency_word",
         "logged",
         "new_attempts",
         "new_latencies",
@@ -71,8 +73,10 @@ class LiveInstance:
         self.new_attempts = 0
         self.new_ok = 0
         self.new_us = 0
-        self.new_latencies = 0  # responses of the bucket seen last; its word, and its bounds in seconds
-        self.latency_word = 0
+        self.new_latencies = [0] * (len(DURATION_BOUNDS) + 1)  # by bucket: those outside lowest to highest are 0
+        self.latency_lowest = 0
+        self.latency_highest = 0
+        self.latency_bucket = 0  # of the last response, with its bounds in seconds
         self.latency_above = inf
         self.latency_up_to = inf
         # As it stands in access log lines.

@@ -125,20 +125,10 @@ class Counts:
             self._instances.append(instance)
         instance.new_us += int(seconds * 1e6)
         if not instance.latency_above < seconds <= instance.latency_up_to:
-            self._change_bucket(instance, seconds)
-        instance.new_latencies += 1
+            _change_bucket(instance, seconds)
+        instance.new_latencies[instance.latency_bucket] += 1
         if ok:
             instance.new_ok += 1
-
-    def _change_bucket(self, instance: LiveInstance, seconds: float) -> None:
-        """Runs of one bucket are kept, as runs of one status are: a batch of one writes one word, not a histogram."""
-        if instance.new_latencies:
-            self._words[instance.latency_word] += instance.new_latencies
-            instance.new_latencies = 0
-        at = bisect_left(DURATION_BOUNDS, seconds)
-        instance.latency_word = instance.base + I_LATENCY + at
-        instance.latency_above = _BOUNDS[at]
-        instance.latency_up_to = _BOUNDS[at + 1]
 
     def write(self) -> None:
         """Bring the ledger up to date."""
@@ -157,9 +147,28 @@ class Counts:
                 if instance.new_ok:
                     words[base + I_OK] += instance.new_ok
                     instance.new_ok = 0
-                if instance.new_latencies:
-                    words[instance.latency_word] += instance.new_latencies
-                    instance.new_latencies = 0
-                    words[base + I_LATENCY_US] += instance.new_us
-                    instance.new_us = 0
+                words[base + I_LATENCY_US] += instance.new_us
+                instance.new_us = 0
+                latencies = instance.new_latencies
+                for at in range(instance.latency_lowest, instance.latency_highest + 1):
+                    if latencies[at]:
+                        words[base + I_LATENCY + at] += latencies[at]
+                        latencies[at] = 0
+                instance.latency_lowest = instance.latency_highest = instance.latency_bucket
             self._instances.clear()
+
+
+def _change_bucket(instance: LiveInstance, seconds: float) -> None:
+    """The instance's bucket is not that of its last response any more."""
+    at = instance.latency_bucket
+    while seconds <= _BOUNDS[at]:  # mostly to a neighbour
+        at -= 1
+    while seconds > _BOUNDS[at + 1]:
+        at += 1
+    instance.latency_bucket = at
+    instance.latency_above = _BOUNDS[at]
+    instance.latency_up_to = _BOUNDS[at + 1]
+    if at < instance.latency_lowest:
+        instance.latency_lowest = at
+    elif at > instance.latency_highest:
+        instance.latency_highest = at

@@ -89,6 +89,7 @@ class Gateway:
             services=self._registry.service_facts(self._ledger.in_flight),
             routes=self._registry.route_facts(),
             discovery=tuple(self._registry.sources.values()),
+            reloads=self._reloader.facts,
             problems=(*common, *self._registry.problems, *self._publisher.problems),
         )
 

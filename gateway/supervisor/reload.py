@@ -7,12 +7,14 @@ follows, so the last one is never lost.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 import trio
 
-from gateway.admin.facts import ReloadError
+from gateway.admin.facts import ReloadError, ReloadFacts
 from gateway.config.load import ConfigError, Loaded
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,7 @@ class Reloader:
         self._apply = apply
         self._waiting: list[trio.MemorySendChannel[Result]] = []
         self._wanted = trio.Event()
+        self.facts = ReloadFacts(0, 0, is_last_good=True, last_success=time.time())
 
     def request(self) -> None:
         """Ask for a reload and do not wait for it; its outcome is in the log."""
@@ -63,9 +66,13 @@ class Reloader:
         try:
             loaded = await trio.to_thread.run_sync(self._load)
         except ConfigError as error:
+            self.facts = replace(self.facts, failed=self.facts.failed + 1, is_last_good=False)
             log.error("configuration not reloaded, nothing was changed", problems=error.problems)
             return ReloadError(error.problems)
         needs_restart = self._apply(loaded)
+        self.facts = ReloadFacts(
+            self.facts.succeeded + 1, self.facts.failed, is_last_good=True, last_success=time.time()
+        )
         if needs_restart:
             log.warning("configuration reloaded; some changes need a restart", keys=needs_restart)
         else:

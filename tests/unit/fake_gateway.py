@@ -29,6 +29,7 @@ from gateway.admin.facts import (
     NotKnown,
     Progress,
     ReloadError,
+    ReloadFacts,
     RouteFacts,
     ServiceFacts,
     WorkerFacts,
@@ -152,6 +153,7 @@ def make_facts(started: float = STARTED) -> Facts:
                 "auth= is not supported: the route is refused, so that nothing is open that was meant to be closed",
             ),
         ),
+        reloads=ReloadFacts(3, 1, is_last_good=True, last_success=started + 20.0),
     )
 
 

@@ -10,15 +10,17 @@ from dataclasses import replace
 
 import pytest
 from prometheus_client.metrics_core import Metric
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from gateway.admin import metrics
+from gateway.admin import families, metrics
+from gateway.admin.exposition import Exposition
 from gateway.admin.facts import Facts
 from gateway.admin.process import ProcessFigures
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
-from tests.unit.fake_gateway import count, count_route, make_facts, make_ledger
+from tests.unit.fake_gateway import STARTED, count, count_route, make_facts, make_ledger
+
+NOW = STARTED + 3600.0
 
 CONTRACT = {
     "gw_requests_total": {"route", "service", "code"},
@@ -43,8 +45,12 @@ CONTRACT = {
 }
 
 
+def expose(facts: Facts, ledger: Ledger, accept: str = "") -> tuple[bytes, str]:
+    return Exposition().render(metrics.measure(metrics.read_ledger(facts, ledger, NOW)), accept)
+
+
 def scrape(facts: Facts, ledger: Ledger) -> dict[str, Metric]:
-    body, media_type = metrics.exposition(metrics.read_ledger(facts, ledger), "")
+    body, media_type = expose(facts, ledger)
     assert media_type.startswith("text/plain; version=0.0.4")
     found = list(parse_text(body.decode()))
     assert len({family.name for family in found}) == len(found)
@@ -64,9 +70,9 @@ def ledger() -> Ledger:
 
 def test_every_family_of_the_contract_has_its_labels(ledger: Ledger) -> None:
     count(ledger, 0, 1, 1)
-    families = scrape(make_facts(), ledger)
+    found = scrape(make_facts(), ledger)
     for name, labels in CONTRACT.items():
-        samples = families[name].samples
+        samples = found[name].samples
         assert samples, name
         for sample in samples:
             assert set(sample.labels) - {"le"} == labels, name
@@ -107,55 +113,55 @@ def test_requests_are_counted_by_route_and_code(ledger: Ledger) -> None:
     count(ledger, 1, 2, 1, seconds=0.2)
     count(ledger, 1, 2, 1, code=503)
     count_route(ledger, 1, layout.NO_ROUTE_CELL, code=404, seconds=0.0001)
-    families = scrape(make_facts(), ledger)
+    found = scrape(make_facts(), ledger)
     users = {"route": "/api/v1/users/*", "service": "users"}
-    assert value(families, "gw_requests_total", **users, code="200") == 2
-    assert value(families, "gw_requests_total", **users, code="503") == 1
-    assert value(families, "gw_requests_total", route="", service="", code="404") == 1
-    assert value(families, "gw_request_duration_seconds_bucket", **users, le="0.005") == 2
-    assert value(families, "gw_request_duration_seconds_count", **users) == 3
-    assert value(families, "gw_request_duration_seconds_sum", **users) == pytest.approx(0.205)
+    assert value(found, "gw_requests_total", **users, code="200") == 2
+    assert value(found, "gw_requests_total", **users, code="503") == 1
+    assert value(found, "gw_requests_total", route="", service="", code="404") == 1
+    assert value(found, "gw_request_duration_seconds_bucket", **users, le="0.005") == 2
+    assert value(found, "gw_request_duration_seconds_count", **users) == 3
+    assert value(found, "gw_request_duration_seconds_sum", **users) == pytest.approx(0.205)
 
 
 def test_routes_that_differ_in_methods_alone_share_their_series(ledger: Ledger) -> None:
     count_route(ledger, 0, 2, code=200, seconds=0.01)
     count_route(ledger, 0, 3, code=200, seconds=0.01)
-    families = scrape(make_facts(), ledger)
+    found = scrape(make_facts(), ledger)
     orders = {"route": "shop.example.com/orders/*", "service": "orders"}
-    assert value(families, "gw_requests_total", **orders, code="200") == 2
-    assert value(families, "gw_request_duration_seconds_count", **orders) == 2
+    assert value(found, "gw_requests_total", **orders, code="200") == 2
+    assert value(found, "gw_request_duration_seconds_count", **orders) == 2
 
 
 def test_codes_beyond_the_slots_are_called_other(ledger: Ledger) -> None:
     for code in range(400, 400 + layout.CODE_SLOTS + 3):
         count_route(ledger, 0, 1, code=code, seconds=0.001)
-    families = scrape(make_facts(), ledger)
+    found = scrape(make_facts(), ledger)
     labels = {"route": "/api/v1/users/*", "service": "users"}
-    assert value(families, "gw_requests_total", **labels, code="400") == 1
-    assert value(families, "gw_requests_total", **labels, code="other") == 4
+    assert value(found, "gw_requests_total", **labels, code="400") == 1
+    assert value(found, "gw_requests_total", **labels, code="other") == 4
 
 
 def test_attempts_checks_and_health_are_told_by_instance(ledger: Ledger) -> None:
     ledger.words[layout.instance_word(0, 3, layout.I_CONNECT_REFUSED)] = 5
     ledger.words[layout.instance_word(1, 3, layout.I_EJECTIONS)] = 2
     ledger.words[layout.instance_word(1, 3, layout.I_IN_FLIGHT)] = 1
-    families = scrape(make_facts(), ledger)
+    found = scrape(make_facts(), ledger)
     third = {"service": "users", "instance": "10.0.0.3:9001"}
-    assert value(families, "gw_upstream_attempts_total", **third, outcome="connect_refused") == 5
-    assert value(families, "gw_upstream_attempts_total", **third, outcome="ok") == 0
-    assert value(families, "gw_instance_ejections_total", **third) == 2
-    assert value(families, "gw_in_flight", **third) == 1
-    assert value(families, "gw_instance_healthy", **third) == 0
-    assert value(families, "gw_instance_healthy", service="users", instance="10.0.0.1:9001") == 1
-    assert value(families, "gw_instance_eligible", service="orders", instance="10.0.0.9:9001") == 0
-    assert value(families, "gw_health_checks_total", **third, result="failed") == 7
-    assert value(families, "gw_health_checks_total", **third, result="ok") == 40
+    assert value(found, "gw_upstream_attempts_total", **third, outcome="connect_refused") == 5
+    assert value(found, "gw_upstream_attempts_total", **third, outcome="ok") == 0
+    assert value(found, "gw_instance_ejections_total", **third) == 2
+    assert value(found, "gw_in_flight", **third) == 1
+    assert value(found, "gw_instance_healthy", **third) == 0
+    assert value(found, "gw_instance_healthy", service="users", instance="10.0.0.1:9001") == 1
+    assert value(found, "gw_instance_eligible", service="orders", instance="10.0.0.9:9001") == 0
+    assert value(found, "gw_health_checks_total", **third, result="failed") == 7
+    assert value(found, "gw_health_checks_total", **third, result="ok") == 40
 
 
 def test_what_is_gone_has_no_series_any_more(ledger: Ledger) -> None:
     count(ledger, 0, 1, 1)
     facts = replace(make_facts(), services=(), routes=(), workers=(), discovery=())
-    body, _ = metrics.exposition(metrics.read_ledger(facts, ledger), "")
+    body, _ = expose(facts, ledger)
     assert b"users" not in body
     assert b'worker="' not in body
     assert b'source="' not in body
@@ -164,9 +170,9 @@ def test_what_is_gone_has_no_series_any_more(ledger: Ledger) -> None:
 def test_a_dead_workers_requests_stay_counted(ledger: Ledger) -> None:
     count(ledger, 1, 1, 1)
     ledger.retire(1)
-    families = scrape(make_facts(), ledger)
-    assert value(families, "gw_requests_total", route="/api/v1/users/*", service="users", code="200") == 1
-    assert value(families, "gw_upstream_attempts_total", service="users", instance="10.0.0.1:9001", outcome="ok") == 1
+    found = scrape(make_facts(), ledger)
+    assert value(found, "gw_requests_total", route="/api/v1/users/*", service="users", code="200") == 1
+    assert value(found, "gw_upstream_attempts_total", service="users", instance="10.0.0.1:9001", outcome="ok") == 1
 
 
 def test_workers_discovery_and_propagation(ledger: Ledger) -> None:
@@ -175,15 +181,15 @@ def test_workers_discovery_and_propagation(ledger: Ledger) -> None:
     ledger.words[layout.row_word(0, layout.R_PROPAGATION + 1)] = 3
     ledger.words[layout.row_word(0, layout.R_PROPAGATION_SUM_US)] = 2400
     facts = make_facts()
-    families = scrape(facts, ledger)
-    assert value(families, "gw_client_connections", worker="1") == 12
-    assert value(families, "gw_snapshot_generation", worker="1") == 41
-    assert value(families, "gw_worker_restarts_total", worker="1") == 2
-    assert value(families, "gw_snapshot_propagation_seconds_count") == 3
-    assert value(families, "gw_snapshot_propagation_seconds_sum") == pytest.approx(0.0024)
-    assert value(families, "gw_discovery_last_success_timestamp_seconds", source="consul") == facts.started_at + 44.0
-    assert value(families, "gw_discovery_stale", source="consul") == 1
-    assert value(families, "gw_build_info", version="0.1.0") == 1
+    found = scrape(facts, ledger)
+    assert value(found, "gw_client_connections", worker="1") == 12
+    assert value(found, "gw_snapshot_generation", worker="1") == 41
+    assert value(found, "gw_worker_restarts_total", worker="1") == 2
+    assert value(found, "gw_snapshot_propagation_seconds_count") == 3
+    assert value(found, "gw_snapshot_propagation_seconds_sum") == pytest.approx(0.0024)
+    assert value(found, "gw_discovery_last_success_timestamp_seconds", source="consul") == facts.started_at + 44.0
+    assert value(found, "gw_discovery_stale", source="consul") == 1
+    assert value(found, "gw_build_info", version="0.1.0") == 1
 
 
 def test_a_source_that_never_answered_is_at_zero(ledger: Ledger) -> None:
@@ -197,12 +203,11 @@ def test_processes_are_told_apart_and_a_dead_one_is_left_out(ledger: Ledger) -> 
     facts = replace(facts, workers=(replace(facts.workers[0], pid=7), replace(facts.workers[1], pid=8)))
 
     def read(pid: int) -> ProcessFigures | None:
-        return None if pid == 8 else ProcessFigures(1.5, 2_000_000, 3_000_000, None if pid == 7 else 9, 1000.0)
+        return None if pid == 8 else ProcessFigures(1.5, 2_000_000, 3_000_000, None if pid == 7 else 9, 1024, 1000.0)
 
-    families = {family.name: family for family in metrics.families(metrics.read_ledger(facts, ledger), read)}
-    processes = [s.labels["process"] for s in families["process_cpu_seconds"].samples]
-    assert processes == ["supervisor", "worker-0"]
-    assert [s.labels["process"] for s in families["process_open_fds"].samples] == ["supervisor"]
+    measured = {each.family: each.rows for each in metrics.measure(metrics.read_ledger(facts, ledger, NOW), read)}
+    assert [labels for labels, _ in measured[families.CPU]] == [("supervisor",), ("worker-0",)]
+    assert [labels for labels, _ in measured[families.OPEN_FDS]] == [("supervisor",)]
 
 
 def test_the_supervisor_is_this_process(ledger: Ledger) -> None:
@@ -212,14 +217,5 @@ def test_the_supervisor_is_this_process(ledger: Ledger) -> None:
         pids.append(pid)
         return None
 
-    metrics.families(metrics.read_ledger(replace(make_facts(), workers=()), ledger), read)
+    metrics.measure(metrics.read_ledger(replace(make_facts(), workers=()), ledger, NOW), read)
     assert pids == [os.getpid()]
-
-
-def test_openmetrics_is_spoken_when_asked_for(ledger: Ledger) -> None:
-    count(ledger, 0, 1, 1)
-    accept = "application/openmetrics-text; version=1.0.0,text/plain;version=0.0.4;q=0.5"
-    body, media_type = metrics.exposition(metrics.read_ledger(make_facts(), ledger), accept)
-    assert media_type.startswith("application/openmetrics-text")
-    families = parse_openmetrics(body.decode())  # type: ignore[no-untyped-call]
-    assert {family.name for family in families} >= {"gw_requests", "gw_build_info"}

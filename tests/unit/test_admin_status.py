@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
+
 from gateway.admin import status
 from gateway.admin.facts import Facts
 from gateway.shm import layout
@@ -88,6 +90,29 @@ def test_an_instance_sums_the_workers_and_a_client_that_left_is_no_failure() -> 
     assert counted["failures_total"] == 2 * (len(layout.OUTCOMES) - 2)
     assert counted["in_flight"] == 8
     assert (counted["responses_total"], counted["latency_seconds_sum"]) == (4, 0.003)
+
+
+def test_an_instances_latencies_are_counted_and_summed_up_as_quantiles() -> None:
+    ledger = make_ledger()
+    for row, seconds in ((0, 0.002), (1, 0.002), (1, 0.002), (0, 7.0)):
+        count(ledger, row, 2, 1, seconds=seconds)
+    body = make_status(make_facts(), ledger)
+    untouched, counted, _ = body["services"][0]["instances"]
+    assert dict(zip(body["latency_bounds"], counted["latency_counts"], strict=False))[0.0025] == 3
+    assert sum(counted["latency_counts"]) == counted["responses_total"] == 4
+    assert counted["latency_p50_seconds"] == pytest.approx(0.002)
+    assert counted["latency_p99_seconds"] == pytest.approx(9.8)
+    assert untouched["latency_p50_seconds"] is untouched["latency_p99_seconds"] is None
+    assert len(untouched["latency_counts"]) == len(body["latency_bounds"]) + 1
+
+
+def test_reloads_are_told() -> None:
+    assert make_status(make_facts(), make_ledger())["reloads"] == {
+        "succeeded": 3,
+        "failed": 1,
+        "last_successful": True,
+        "last_success": "2026-09-21T14:13:40.000Z",
+    }
 
 
 def test_traffic_adds_up_the_routes_that_exist_and_what_matched_none() -> None:

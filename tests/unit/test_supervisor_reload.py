@@ -43,6 +43,24 @@ async def wait_until(claim: Callable[[], bool]) -> None:
             await trio.sleep(0.001)
 
 
+async def test_how_reloads_went_is_known(nursery: trio.Nursery) -> None:
+    loads = Loads()
+    first = loads.reloader.facts
+    assert (first.succeeded, first.failed, first.is_last_good) == (0, 0, True)
+    nursery.start_soon(loads.reloader.run)
+    loads.go.release()
+    await loads.reloader.reload()
+    good = loads.reloader.facts
+    assert (good.succeeded, good.failed, good.is_last_good) == (1, 0, True)
+    assert good.last_success > first.last_success
+    loads.problems = ["gateway.toml: no"]
+    loads.go.release()
+    with pytest.raises(ReloadError):
+        await loads.reloader.reload()
+    bad = loads.reloader.facts
+    assert (bad.succeeded, bad.failed, bad.is_last_good, bad.last_success) == (1, 1, False, good.last_success)
+
+
 async def test_a_reload_answers_what_needs_a_restart(nursery: trio.Nursery) -> None:
     loads = Loads()
     loads.go.release()
