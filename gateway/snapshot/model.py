@@ -33,7 +33,10 @@ class Standby(IntEnum):
     @property
     def slug(self) -> str:
         """The word in status, metrics and `gw explain`, e.g. "not_probed"."""
-        return self.name.lower()
+        return _SLUGS[self]
+
+
+_SLUGS = {standby: standby.name.lower() for standby in Standby}  # an enum's name is slow to ask for
 
 
 @dataclass(frozen=True, slots=True)
