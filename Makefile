@@ -21,7 +21,7 @@ FUZZ_READY := $(VENV)/.ready-fuzz
 
 help:
 	@echo "make demo         run the gateway with three small backends of its own"
-	@echo "make test         every check and every test, against a real Consul"
+	@echo "make test         every check and every test, against a real Consul and a real Prometheus"
 	@echo "make check        ruff, mypy and import-linter only"
 	@echo "make bench        compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
 	@echo "make events       what each event (kill -9, a hang, Consul gone...) costs the requests that pass (ARGS='--help')"
@@ -35,11 +35,13 @@ help:
 demo: $(RUN_READY)
 	$(BIN)/gw up --demo
 
-# The suite must not pass by skipping: without a Consul there is no run.
+# The suite must not pass by skipping: without a Consul or a Prometheus there is no run.
 test: $(TEST_READY)
 	@VENV=$(VENV) scripts/check
 	@scripts/get_consul.sh >/dev/null \
 		|| { echo "make test: scripts/get_consul.sh found no Consul; the suite needs one" >&2; exit 1; }
+	@scripts/get_prometheus.sh >/dev/null \
+		|| { echo "make test: scripts/get_prometheus.sh found no Prometheus; the suite needs one" >&2; exit 1; }
 	@VENV=$(VENV) scripts/test_compiled -q
 	@VENV=$(VENV) scripts/test_py_consul -q
 	@$(BIN)/python -P -m pytest $(ARGS)

@@ -15,6 +15,7 @@ SCRIPTS = [
     ROOT / ".ci" / "run",
     ROOT / "scripts" / "check",
     ROOT / "scripts" / "get_consul.sh",
+    ROOT / "scripts" / "get_prometheus.sh",
     ROOT / "scripts" / "test_py_consul",
 ]
 
@@ -74,6 +75,7 @@ def fresh(tmp_path: Path) -> Path:
     for file, body in {
         tmp_path / "scripts" / "check": "echo checked",
         tmp_path / "scripts" / "get_consul.sh": "echo /bin/true",
+        tmp_path / "scripts" / "get_prometheus.sh": "echo /bin",
         tmp_path / "scripts" / "test_compiled": "echo compiled",
         tmp_path / "scripts" / "test_py_consul": "echo py-consul",
         venv / "bin" / "python": 'echo "python $*"',
@@ -94,7 +96,7 @@ def test_make_test_passes_through_what_pytest_decides(tmp_path: Path) -> None:
     assert run("make", "-C", str(folder), "test").returncode != 0
 
 
-@pytest.mark.parametrize("script", ["check", "get_consul.sh", "test_compiled", "test_py_consul"])
+@pytest.mark.parametrize("script", ["check", "get_consul.sh", "get_prometheus.sh", "test_compiled", "test_py_consul"])
 def test_make_test_fails_when_a_step_before_the_tests_fails(script: str, tmp_path: Path) -> None:
     folder = fresh(tmp_path)
     (folder / "scripts" / script).write_text("#!/bin/sh\nexit 1\n")
@@ -103,6 +105,8 @@ def test_make_test_fails_when_a_step_before_the_tests_fails(script: str, tmp_pat
     assert "pytest" not in done.stdout
     if script == "get_consul.sh":
         assert "found no Consul" in done.stderr
+    if script == "get_prometheus.sh":
+        assert "found no Prometheus" in done.stderr
 
 
 def test_an_old_python_is_refused_before_anything_is_made(tmp_path: Path) -> None:
