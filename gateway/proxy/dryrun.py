@@ -22,8 +22,9 @@ from gateway.proxy.service import LiveService
 from gateway.proxy.transport import Connecting, Transport
 from gateway.proxy.trust import trust
 from gateway.routing.table import compile_table
+from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import I_IN_FLIGHT, instance_word
-from gateway.shm.ledger import CodeSlots, Ledger, ledger_bytes
+from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.snapshot.model import RouteRecord, ServiceRecord, WorkerSettings
 
 _LOST: Final = 104  # ECONNRESET: how the made-up client leaves when all is known
