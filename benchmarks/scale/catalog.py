@@ -22,11 +22,7 @@ class Place:
     service: str
     number: int  # over all instances
     address: str  # host:port
-
-    @property
-    def node(self) -> str:
-        """Its node's name."""
-        return f"node-{self.number // PER_NODE}"
+    node: str  # its name
 
     @property
     def id(self) -> str:
@@ -41,9 +37,8 @@ def places(services: int, each: int, addresses: Sequence[str]) -> list[Place]:
     if len(addresses) < each:
         raise ValueError(f"{each} instances of a service need as many addresses, not {len(addresses)}")
     return [
-        Place(f"svc-{service:04d}", service * each + nth, addresses[(service * each + nth) % len(addresses)])
-        for service in range(services)
-        for nth in range(each)
+        Place(f"svc-{number // each:04d}", number, addresses[number % len(addresses)], f"node-{number // PER_NODE}")
+        for number in range(services * each)
     ]
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from benchmarks.events.stage import environment
@@ -88,11 +88,10 @@ def run(kind: str, plan: Plan, folder: Path) -> Figures:
         time.sleep(2 * plan.rest / 10 + 5.0)  # what the start left to do
         figures.rest = {name: used / plan.rest for name, used in _cpu(pids, lambda: time.sleep(plan.rest)).items()}
         _weigh(figures, pids)
+        chosen = random.sample(range(0, len(everything), plan.each), min(plan.changes, plan.services))
         extra = [
-            Place(
-                f"svc-{number % plan.services:04d}", len(everything) + number, addresses[-1 - number % len(addresses)]
-            )
-            for number in random.sample(range(plan.services), min(plan.changes, plan.services))
+            replace(everything[at], number=len(everything) + nth, address=addresses[-1 - nth % len(addresses)])
+            for nth, at in enumerate(chosen)
         ]
         extra = [place for place in extra if place.address not in _known(shared, place.service)]
         _change(figures, consul, shared, extra, options, pids)
