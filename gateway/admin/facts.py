@@ -164,6 +164,16 @@ class NotKnown(Exception):
         self.known = known
 
 
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What is asked every few seconds by those who watch over the gateway: a part of `Facts` that costs nothing."""
+
+    name: str
+    version: str
+    not_ready: tuple[str, ...]  # reasons, in plain words; none: it is ready
+    draining: bool
+
+
 class Facade(Protocol):
     """What the admin interface may do."""
 
@@ -180,6 +190,10 @@ class Facade(Protocol):
 
     def config(self) -> Config:
         """The configuration in force, from file, environment and flags."""
+        ...
+
+    def pulse(self) -> Pulse:
+        """The present, in brief."""
         ...
 
     async def reload(self) -> tuple[str, ...]:

@@ -39,18 +39,18 @@ def problem(code: int, reason: str, detail: str, **more: object) -> Reply:
 
 def health(facade: Facade) -> Reply:
     """Liveness: whoever can answer this is alive."""
-    facts = facade.facts()
-    return Reply(200, {"status": "ok", "name": facts.name, "version": facts.version})
+    pulse = facade.pulse()
+    return Reply(200, {"status": "ok", "name": pulse.name, "version": pulse.version})
 
 
 def ready(facade: Facade) -> Reply:
     """Readiness: 503 with the reasons until every worker accepts and discovery has answered, and while draining."""
-    facts = facade.facts()
-    reasons = [*facts.not_ready, *(["the gateway is draining"] if facts.draining and not facts.not_ready else [])]
-    if facts.ready and not facts.draining:
+    pulse = facade.pulse()
+    reasons = [*pulse.not_ready, *(["the gateway is draining"] if pulse.draining and not pulse.not_ready else [])]
+    if not reasons:
         return Reply(200, {"ready": True, "reasons": []})
-    detail = "The gateway is not ready: " + ("; ".join(reasons) or "no reason is known") + "."
-    return problem(503, "draining" if facts.draining else "not_ready", detail, ready=False, reasons=reasons)
+    detail = f"The gateway is not ready: {'; '.join(reasons)}."
+    return problem(503, "draining" if pulse.draining else "not_ready", detail, ready=False, reasons=reasons)
 
 
 def show_status(facade: Facade) -> Reply:

@@ -17,7 +17,7 @@ import trio
 from discovery.consul_sd.names import CONSUL
 from discovery.model import Origin, OriginKind, Problem
 from gateway.admin.explanation import Asked, Explained
-from gateway.admin.facts import Facts, Progress
+from gateway.admin.facts import Facts, Progress, Pulse
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.explain import Known, explain
@@ -107,6 +107,9 @@ class Gateway:
 
     def config(self) -> Config:
         return self._config()
+
+    def pulse(self) -> Pulse:
+        return Pulse(self._name, self._version, self.not_ready(), self._pool.is_stopping)
 
     def not_ready(self) -> tuple[str, ...]:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""

@@ -100,7 +100,7 @@ class Registry:
                 self._source_problems[source] = problems
             case SourceState(source):
                 self.sources[source] = event
-                self._dirty.update(name for name, each in self._services.items() if not each.is_settled)
+                self._dirty.update(name for name, each in self._services.items() if each.may_move)
 
     def forget_source(self, source: str) -> None:
         """A source is no more: nor are its instances (its tags and keys are its own to take back)."""

@@ -46,6 +46,11 @@ class Service:
     is_settled: bool = False
     is_failing_open: bool = False
 
+    @property
+    def may_move(self) -> bool:
+        """May a source that is heard of, or falls silent, change who takes traffic?"""
+        return bool(self.spec.failover) and not self.is_settled
+
     def datacenter(self) -> str:
         """The one in use; "" if it has no instance of Consul there."""
         if self.tier:

@@ -28,6 +28,7 @@ from gateway.admin.facts import (
     InstanceFacts,
     NotKnown,
     Progress,
+    Pulse,
     ReloadError,
     ReloadFacts,
     RouteFacts,
@@ -213,6 +214,10 @@ class FakeFacade:
         users = replace(users, instances=(drained, users.instances[1]))
         snapshot = Snapshot(42, 0, 1, SETTINGS, 1, (ROUTE,), (users,))
         return explain(asked, Known(snapshot, (), lambda _route: ("file: x", ""), lambda _cell: 0, "127.0.0.1:80", 1.0))
+
+    def pulse(self) -> Pulse:
+        present = self.present
+        return Pulse(present.name, present.version, present.not_ready, present.draining)
 
     async def reload(self) -> tuple[str, ...]:
         self.reloads += 1
