@@ -1,24 +1,35 @@
-"""What Consul last said, as a file's body: everything a gateway needs to go on after a restart without Consul."""
+"""What Consul last said, as a file's body: everything a gateway needs to go on after a restart without Consul.
+
+Of thousands of instances few change between two bodies, so each service keeps how it is written. To write all anew
+took 35 ms in one piece, in which no other thread of the process could run.
+"""
 
 from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from discovery.cachefile import CacheError
 from discovery.consul_sd.decode import Registration
 from discovery.source import TaggedService
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SavedService:
     """One service that was watched."""
 
     registrations: tuple[Registration, ...]
     tagged: TaggedService | None  # what its tags asked for; they outlive the last registration for a while
+
+    @cached_property
+    def written(self) -> bytes:
+        """As JSON."""
+        return _SERVICE.dump_json(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +60,12 @@ class SavedView:
 
     def encode(self) -> bytes:
         """As JSON."""
-        return _ADAPTER.dump_json(self)
+        others = _ADAPTER.dump_json(self, exclude={"services"})
+        services = b",".join(b"%s:%s" % (to_json(name), each.written) for name, each in self.services.items())
+        return b'%s,"services":{%s}}' % (others.removesuffix(b"}"), services)
 
 
+_SERVICE = TypeAdapter(SavedService)
 _ADAPTER = TypeAdapter(SavedView)
 
 

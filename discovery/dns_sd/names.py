@@ -86,6 +86,11 @@ class Names(Generic[V]):
         return known is not None and known.is_answered
 
     @property
+    def is_used(self) -> bool:
+        """Is any name wanted?"""
+        return bool(self._names)
+
+    @property
     def is_any_pending(self) -> bool:
         """Has any name not even been asked for yet?"""
         return any(not known.is_tried for known in self._names.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+import time
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -95,7 +96,7 @@ async def test_changes_share_a_write_and_times_alone_wait(
 ) -> None:
     monkeypatch.setattr(cachefile, "SHORTEST", 0.1)
     monkeypatch.setattr(cachefile, "LONGEST", 0.5)
-    path, writes = tmp_path / "view", []
+    path, writes = tmp_path / "view", list[float]()
 
     def snapshot() -> Callable[[], bytes]:
         writes.append(trio.current_time())
@@ -106,16 +107,52 @@ async def test_changes_share_a_write_and_times_alone_wait(
     for _ in range(30):
         await trio.sleep(0.01)
         writer.note(is_news=True)
+    noted = trio.current_time()
     assert 1 <= len(writes) <= 4
     assert all(after - before >= 0.1 for before, after in pairwise(writes))
-    await trio.sleep(0.3)
-    count, noted = len(writes), trio.current_time()
+    with trio.fail_after(20.0):
+        while writes[-1] < noted:  # the last of the notes
+            await trio.sleep(0.01)
+    await until_written(path, writes)
+    count = len(writes)
     writer.note(is_news=False)
     while len(writes) == count:
         await trio.sleep(0.01)
-    assert writes[-1] - noted >= 0.1  # with the next look, not at once
-    while load(path) != b"%d" % len(writes):
-        await trio.sleep(0.01)
+    assert writes[-1] - writes[-2] >= 0.5  # with the next look, not at once
+    await until_written(path, writes)
+
+
+async def test_a_large_view_is_written_less_often(
+    tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cachefile, "SHORTEST", 0.01)
+    monkeypatch.setattr(cachefile, "SHARE", 0.1)
+    writes = list[float]()
+
+    def encode() -> bytes:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.03:
+            pass
+        return b"large"
+
+    def snapshot() -> Callable[[], bytes]:
+        writes.append(trio.current_time())
+        return encode
+
+    writer = CacheWriter(lambda: tmp_path / "view", snapshot)
+    nursery.start_soon(writer.run)
+    with trio.fail_after(20.0):
+        while len(writes) < 3:
+            writer.note(is_news=True)
+            await trio.sleep(0.01)
+    assert all(after - before >= 0.3 for before, after in pairwise(writes))  # 0.03 s of CPU at a tenth of a core
+
+
+async def until_written(path: Path, writes: list[float]) -> None:
+    """The file holds the newest of the views, which say how many there have been."""
+    with trio.fail_after(20.0):
+        while load(path) != b"%d" % len(writes):
+            await trio.sleep(0.01)
 
 
 async def test_the_last_change_is_written_at_the_end(tmp_path: Path) -> None:
