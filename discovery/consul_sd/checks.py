@@ -1,6 +1,6 @@
-"""All checks of all services and nodes (/v1/health/state/any), and whose of them changed. Pure.
+"""The checks of all services and nodes (/v1/health/state/any) or of one node, and whose of them changed. Pure.
 
-The answer is megabytes of JSON for thousands of checks, and comes whole whenever one of them changes. So it is cut into
+An answer is megabytes of JSON for thousands of checks, and comes whole whenever one of them changes. So it is cut into
 entries as text, and only those are decoded whose text is not in the answer before it.
 """
 
@@ -48,7 +48,7 @@ def _entries(data: bytes) -> list[bytes]:
 
 def _states(entries: Iterable[bytes]) -> set[State]:
     try:
-        checks = [json.loads(b'{"Node":' + entry + b"}") for entry in entries]
+        checks = json.loads(b"[%s]" % b",".join([b'{"Node":%s}' % entry for entry in entries]))
         return {(each.get("ServiceName") or "", each["Node"], each["CheckID"], each["Status"]) for each in checks}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DecodeError(f"an entry of /v1/health/state is malformed: {type(error).__name__} {error}") from error

@@ -159,12 +159,23 @@ class ConsulClient:
         reply: Reply = await self._consul.catalog.services(index=index or None, wait=self._wait)
         return reply
 
-    async def checks(self, index: int = 0) -> Reply:
-        """All checks of all services and nodes; with an index, once they have changed since.
+    async def nodes(self, index: int = 0) -> Reply:
+        """All nodes; with an index, once they have changed since."""
+        reply: Reply = await self._consul.catalog.nodes(index=index or None, wait=self._wait)
+        return reply
+
+    async def node(self, node: str) -> Reply:
+        """The services of a node; its data are bytes, as they are seldom news (see `node_services`)."""
+        return await self._raw(f"/v1/catalog/node/{node}", 0)
+
+    async def checks(self, node: str = "", index: int = 0) -> Reply:
+        """All checks of a node, or of all services and nodes; with an index, once they have changed since.
 
         Its data are bytes: thousands of checks of which few are news are not decoded one and all (see `checks`)."""
-        what = "/v1/health/state/any"
-        params = [("index", index), ("wait", self._wait)] if index else []
+        return await self._raw(f"/v1/health/node/{node}" if node else "/v1/health/state/any", index)
+
+    async def _raw(self, what: str, index: int) -> Reply:
+        params: list[tuple[str, Any]] = [("index", index), ("wait", self._wait)] if index else []
         datacenter = self._consul.dc
         response = await self._transport.send("GET", what, [*params, *([("dc", datacenter)] if datacenter else [])])
         try:

@@ -67,6 +67,14 @@ def decode_services(data: Any) -> Mapping[str, tuple[str, ...]]:
         raise DecodeError(f"the answer of /v1/catalog/services is malformed: {error}") from error
 
 
+def decode_nodes(data: Any) -> Mapping[str, str]:
+    """The JSON of /v1/catalog/nodes: every node with its address. Raises DecodeError."""
+    try:
+        return {str(each["Node"]): str(each["Address"]) for each in data}
+    except (KeyError, TypeError) as error:
+        raise DecodeError(f"the answer of /v1/catalog/nodes is malformed: {type(error).__name__} {error}") from error
+
+
 def unite(instances: Iterable[Instance]) -> tuple[Instance, ...]:
     """One instance an address: listed beats provisional, then the better standing, then the first."""
     best: dict[str, Instance] = {}

@@ -40,11 +40,11 @@ class Rights:
         self._emit: Emit | None = None
         self._doubt = trio.Event()
 
-    def succeeded(self, watch: str) -> None:
-        """A watch has an answer."""
+    def succeeded(self, watch: str, *, is_doubtful: bool) -> None:
+        """A watch has an answer; `is_doubtful`: the token may lack something to see all of it."""
         if self._refusals.pop(watch, None) is not None:
             self._publish()
-        if self._denied or self._doubtful():
+        if self._denied or is_doubtful:
             self._doubt.set()
 
     def failed(self, watch: str, error: ConsulError) -> None:
@@ -55,8 +55,8 @@ class Rights:
 
     def forget(self, watch: str) -> None:
         """A watch is no longer wanted."""
-        self._refusals.pop(watch, None)
-        self._publish()
+        if self._refusals.pop(watch, None) is not None:
+            self._publish()
 
     async def run(self, connect: Connect, emit: Emit) -> None:
         """Asks until cancelled."""

@@ -45,6 +45,7 @@ class ServiceWatch:
         kept for a service gone altogether have been given up; `on_names` when names were resolved or not."""
         self.service = service
         self.index = 0  # of the last answer, from which the next query may go on; 0: from nothing
+        self.nodes = frozenset[str]()  # on which it has instances
         self._source = source
         self._tag_prefixes = tag_prefixes
         self._emit = emit
@@ -59,6 +60,7 @@ class ServiceWatch:
         self._is_over = False
         self._answer: Answer | None = None
         self._tagged: TaggedService | None = None
+        self._saved: SavedService | None = None
         self._gone_at: float | None = None  # when the last instance went, while routes of its tags are kept
         self._changed = trio.Event()
 
@@ -69,14 +71,16 @@ class ServiceWatch:
 
     def note(self) -> str:
         """What a person should know though the answers are good; empty if nothing."""
-        error = self._names.error() or self._names.note()
+        error = self._names.error() or self._names.note() if self._names.is_used else ""
         if not error and self._is_filtered:
             error = "Consul leaves out instances that this token may not read: give it service:read and node:read"
         return f"service {self.service}: {error}" if error else ""
 
     def saved(self) -> SavedService:
-        """What is to outlive the gateway."""
-        return SavedService(self._members.current(trio.current_time()), self._tagged)
+        """What is to outlive the gateway; the same object while nothing changes."""
+        if self._saved is None:
+            self._saved = SavedService(self._members.current(trio.current_time()), self._tagged)
+        return self._saved
 
     def restore(self, saved: SavedService) -> None:
         """Before the first answer: goes on from what was known before, and emits it."""
@@ -95,11 +99,6 @@ class ServiceWatch:
     async def watch(self, connect: Connect, random: Random) -> None:
         """Asks Consul for the answers, on a connection of its own, until cancelled."""
         await watch(connect, self._query, self.on_reply, self.on_error, random, self.index)
-
-    @property
-    def nodes(self) -> frozenset[str]:
-        """The nodes on which it has instances."""
-        return frozenset(each.node for each in self._members.current(trio.current_time()))
 
     @property
     def is_doubtful(self) -> bool:
@@ -154,8 +153,10 @@ class ServiceWatch:
         """Emits what has changed of what counts now."""
         if self._is_over or not self._has_answer:
             return
+        self._saved = None
         now = trio.current_time()
         members = self._members.current(now)
+        self.nodes = frozenset(each.node for each in members)
         self._names.want(each.instance.host for each in members if not is_numeric(each.instance.host))
         answer = Answer(self._source, self.service, unite(self._instances(members)))
         is_waiting = not answer.instances and any(self._names.is_pending(each.instance.host) for each in members)
@@ -189,7 +190,7 @@ class ServiceWatch:
 
     def _publish_tags(self, tagged: TaggedService | None) -> None:
         if tagged != self._tagged:
-            self._tagged = tagged
+            self._tagged, self._saved = tagged, None
             self._emit(tagged or TaggedService(self._source, self.service, (), (), ()))
 
     async def _expire(self) -> None:

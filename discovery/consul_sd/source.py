@@ -14,14 +14,16 @@ from random import Random
 
 import trio
 
-from discovery.consul_sd.aggregate import FETCH_WAIT, Aggregate
+from discovery.consul_sd.asking import Asking
 from discovery.consul_sd.client import WAIT, ConsulClient, Reply
 from discovery.consul_sd.decode import decode_services
 from discovery.consul_sd.errors import ConsulError
+from discovery.consul_sd.fetching import FETCH_WAIT
 from discovery.consul_sd.freshness import Freshness
 from discovery.consul_sd.kv import KeyWatch
 from discovery.consul_sd.names import CONSUL
 from discovery.consul_sd.permissions import TO_READ_CATALOG, Permission, to_read_keys, to_read_service
+from discovery.consul_sd.reports import Reports
 from discovery.consul_sd.rights import Rights
 from discovery.consul_sd.saved import SavedView
 from discovery.consul_sd.service import ServiceWatch
@@ -33,10 +35,7 @@ from discovery.source import Emit
 
 CATALOG = "catalog"  # the key of the catalog's watch; services have "service NAME"
 KEYS = "keys"
-CONTACT_LIMIT = 10.0  # seconds without word from the leader before its data count as stale
-BUDGET = 64  # services that have a connection of their own
-STATE_PAUSE = 0.05  # seconds between two states, at least
-RETURN_SHARE = 0.75  # of the budget, below which they get it back
+BUDGET = 64  # connections for services: one for each, else all that they share
 
 
 class ConsulSource:
@@ -66,24 +65,27 @@ class ConsulSource:
         self._services = services
         self._watch_tags = watch_tags
         self._watch_keys = watch_keys
-        self._budget = budget
         self._resolver = resolver or Resolver(DnsSettings())
         self._wait = wait
-        self._clock = clock
         self._random = Random()  # noqa: S311 - jitter
         self._freshness = Freshness(self.name)
         self._watches: dict[str, ServiceWatch] = {}
         self._upkeep: dict[str, trio.CancelScope] = {}
-        self._asking: dict[str, trio.CancelScope] = {}  # services with a connection of their own
         self._catalog: Mapping[str, tuple[str, ...]] = {}  # as last answered
         self._restored: SavedView | None = None  # until the watches that go on from it have begun
         self._has_catalog = False
         self._keys: KeyWatch | None = None
-        self._aggregate: Aggregate | None = None
-        self._aggregate_scope = trio.CancelScope()
         self._rights = Rights(self.name, self._doubtful, self._on_denied)
         self._denied: frozenset[Permission] = frozenset()
-        self._has_news = trio.Event()  # for the state
+        self._reports = Reports(self._freshness, self._rights, note=self._note, clock=clock)
+        self._asking = Asking(
+            self._watches,
+            budget=budget,
+            connect=self._connect,
+            connect_to_fetch=lambda: ConsulClient(self._settings, tls=self._tls, wait=FETCH_WAIT),
+            random=self._random,
+            reports=self._reports,
+        )
         self._emit: Emit | None = None
         self._nursery: trio.Nursery | None = None
         self._session: trio.Nursery | None = None
@@ -119,7 +121,7 @@ class ConsulSource:
             self._tls = tls_context(settings)
             self._settings = settings
         self._services = services
-        self._budget = self._budget if budget is None else budget
+        self._asking.budget = self._asking.budget if budget is None else budget
         if settings is None:
             self._reconcile()
         elif self._session is not None:
@@ -141,7 +143,7 @@ class ConsulSource:
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._publish_states, emit)
+                nursery.start_soon(self._reports.run, emit)
                 while True:
                     await self._run_session()
         finally:
@@ -154,15 +156,16 @@ class ConsulSource:
                 self._session = session
                 assert self._emit is not None
                 session.start_soon(self._rights.run, self._connect, self._emit)
+                self._asking.begin(session)
                 self._reconcile()
                 self._start_catalog(session)
                 self._start_keys(session)
                 self._restored = None
-                self._publish_state()  # with nothing to watch it is fresh
+                self._reports.publish()  # with nothing to watch it is fresh
                 await trio.sleep_forever()
         finally:
-            self._session = self._aggregate = None
-            self._asking.clear()
+            self._session = None
+            self._asking.end()
 
     @property
     def _prefixes(self) -> tuple[str, ...]:
@@ -171,17 +174,16 @@ class ConsulSource:
     def _connect(self) -> ConsulClient:
         return ConsulClient(self._settings, tls=self._tls, wait=self._wait)
 
-    def _connect_to_fetch(self) -> ConsulClient:
-        return ConsulClient(self._settings, tls=self._tls, wait=FETCH_WAIT)
-
     # -- the catalog and the keys --
 
     def _start_catalog(self, session: trio.Nursery) -> None:
         if not self._prefixes:
-            self._freshness.drop(CATALOG)
+            self._reports.drop(CATALOG)
             return
-        self._freshness.add(CATALOG)
-        session.start_soon(watch, self._connect, _query_catalog, self._on_catalog, self._failing(CATALOG), self._random)
+        self._reports.add(CATALOG)
+        session.start_soon(
+            watch, self._connect, _query_catalog, self._on_catalog, self._on_catalog_failure, self._random
+        )
 
     def _start_keys(self, session: trio.Nursery) -> None:
         prefix, grace = self._settings.kv_prefix, self._settings.removal_grace
@@ -189,7 +191,7 @@ class ConsulSource:
             self._keys.withdraw()
             self._keys = None
         if not self._watch_keys or not prefix or self._emit is None:
-            self._freshness.drop(KEYS)
+            self._reports.drop(KEYS)
             return
         if self._keys is None:
             self._keys = KeyWatch(
@@ -197,13 +199,13 @@ class ConsulSource:
                 source=self.name,
                 grace=grace,
                 emit=self._emit,
-                on_success=lambda reply: self._on_success(KEYS, reply),
-                on_failure=self._failing(KEYS),
+                on_success=self._on_keys,
+                on_failure=lambda error: self._reports.failed(KEYS, error),
             )
             if self._restored is not None and self._restored.keys is not None:
                 self._keys.restore(self._restored.keys)
         self._keys.entries.grace = grace
-        self._freshness.add(KEYS)
+        self._reports.add(KEYS)
         session.start_soon(self._keys.run, self._connect, self._random)
 
     # -- which services are watched --
@@ -229,10 +231,9 @@ class ConsulSource:
             return
         wanted = self._wanted()
         for service in self._watches.keys() - wanted:
-            self._freshness.drop(_key(service))
-            self._rights.forget(_key(service))
+            self._reports.drop(_key(service))
             self._upkeep.pop(service).cancel()
-            self._stop_asking(service)
+            self._asking.stop(service)
             self._watches.pop(service).withdraw()
         for service in sorted(wanted - self._watches.keys()):
             self._watches[service] = each = self._new_watch(service, self._emit)
@@ -240,11 +241,11 @@ class ConsulSource:
                 each.restore(self._restored.services[service])
             self._upkeep[service] = trio.CancelScope()
             self._nursery.start_soon(_run_in, self._upkeep[service], each.run)
-        self._connect_services()
-        self._publish_state()
+        self._asking.follow(self._catalog if self._has_catalog else None, is_told=bool(self._prefixes))
+        self._reports.publish()
 
     def _new_watch(self, service: str, emit: Emit) -> ServiceWatch:
-        self._freshness.add(_key(service))
+        self._reports.add(_key(service))
         return ServiceWatch(
             service,
             source=self.name,
@@ -252,60 +253,11 @@ class ConsulSource:
             tag_prefixes=self._prefixes,
             resolver=self._resolver,
             emit=emit,
-            on_success=lambda service, reply: self._on_success(_key(service), reply),
-            on_failure=lambda service, error: self._failing(_key(service))(error),
-            on_names=self._publish_state,
+            on_success=self._on_service,
+            on_failure=lambda service, error: self._reports.failed(_key(service), error),
+            on_names=self._reports.publish,
             on_gone=lambda service: self._reconcile(),
         )
-
-    # -- who asks for them --
-
-    def _connect_services(self) -> None:
-        """Each by itself within the budget, all together beyond it."""
-        if self._session is None:
-            return
-        limit = self._budget * (RETURN_SHARE if self._aggregate else 1)
-        if len(self._watches) > limit:
-            for service in tuple(self._asking):
-                self._stop_asking(service)
-            self._start_aggregate(self._session)
-        else:
-            self._stop_aggregate()
-            for service in sorted(self._watches.keys() - self._asking.keys()):
-                self._start_asking(service, self._session)
-
-    def _start_asking(self, service: str, session: trio.Nursery) -> None:
-        scope = self._asking[service] = trio.CancelScope()
-        session.start_soon(_run_in, scope, self._watches[service].watch, self._connect, self._random)
-
-    def _stop_asking(self, service: str) -> None:
-        scope = self._asking.pop(service, None)
-        if scope is not None:
-            scope.cancel()
-
-    def _start_aggregate(self, session: trio.Nursery) -> None:
-        if self._aggregate is not None:
-            self._aggregate.ask_new()
-            return
-        for key in Aggregate.keys:
-            self._freshness.add(key)
-        self._aggregate = Aggregate(
-            self._watches,
-            connect=self._connect,
-            connect_to_fetch=self._connect_to_fetch,
-            random=self._random,
-            on_success=self._on_success,
-            on_failure=lambda key, error: self._failing(key)(error),
-        )
-        self._aggregate_scope = trio.CancelScope()
-        session.start_soon(_run_in, self._aggregate_scope, self._aggregate.run)
-
-    def _stop_aggregate(self) -> None:
-        if self._aggregate is not None:
-            self._aggregate_scope.cancel()
-            self._aggregate = None
-        for key in Aggregate.keys:
-            self._freshness.drop(key)
 
     # -- what the token may not see --
 
@@ -325,51 +277,35 @@ class ConsulSource:
             needed = to_read_service(service)
             each.hold(not denied.isdisjoint(needed))
             if not before.isdisjoint(needed) and denied.isdisjoint(needed):
-                self._ask_again(service)
+                self._asking.again([service])
         if self._keys is not None:
             self._keys.hold(not denied.isdisjoint(to_read_keys(self._keys.prefix)))
-
-    def _ask_again(self, service: str) -> None:
-        """The token may read a service now that it might not; no watch wakes for that."""
-        if self._aggregate is not None:
-            self._aggregate.ask([service])
-        elif self._session is not None and service in self._asking:
-            self._stop_asking(service)
-            self._start_asking(service, self._session)
 
     # -- what the watches tell --
 
     def _on_catalog(self, reply: Reply, is_unbroken: bool) -> None:
-        self._catalog, self._has_catalog = decode_services(reply.data), True
-        self._reconcile()
-        self._on_success(CATALOG, reply)
+        catalog = decode_services(reply.data)
+        self._asking.on_catalog(reply, catalog, is_unbroken)
+        if catalog != self._catalog or not self._has_catalog:
+            self._catalog, self._has_catalog = catalog, True
+            self._reconcile()
+        self._reports.succeeded(CATALOG, reply, is_doubtful=not catalog)
 
-    def _on_success(self, key: str, reply: Reply) -> None:
-        self._freshness.succeeded(key, self._clock(), doubt=_doubt(reply))
-        self._rights.succeeded(key)
-        self._publish_state()
+    def _on_catalog_failure(self, error: ConsulError) -> None:
+        self._asking.on_catalog_break()
+        self._reports.failed(CATALOG, error)
 
-    def _failing(self, key: str) -> Callable[[ConsulError], None]:
-        def failed(error: ConsulError) -> None:
-            self._freshness.failed(key, self._clock(), str(error))
-            self._rights.failed(key, error)
-            self._publish_state()
+    def _on_service(self, service: str, reply: Reply) -> None:
+        each = self._watches.get(service)
+        if each is not None:  # else it was dropped while the answer was on its way
+            self._reports.succeeded(_key(service), reply, is_doubtful=each.is_doubtful)
 
-        return failed
+    def _on_keys(self, reply: Reply) -> None:
+        self._reports.succeeded(KEYS, reply, is_doubtful=self._keys is not None and self._keys.is_doubtful)
 
-    def _publish_state(self) -> None:
-        self._has_news.set()
-
-    async def _publish_states(self, emit: Emit) -> None:
-        """Not with every answer: hundreds may come at once, and the state is made of all watches."""
-        while True:
-            await self._has_news.wait()
-            self._has_news = trio.Event()
-            notes = (each.note() for each in self._watches.values())
-            state = self._freshness.state("; ".join(note for note in notes if note))
-            if state is not None:
-                emit(state)
-            await trio.sleep(STATE_PAUSE)
+    def _note(self) -> str:
+        notes = (each.note() for each in self._watches.values())
+        return "; ".join(note for note in notes if note)
 
 
 async def _run_in(scope: trio.CancelScope, function: Callable[..., object], *arguments: object) -> None:
@@ -383,12 +319,3 @@ async def _query_catalog(client: ConsulClient, index: int) -> Reply:
 
 def _key(service: str) -> str:
     return f"service {service}"
-
-
-def _doubt(reply: Reply) -> str:
-    """Why an answer is used and yet not trusted; empty if it is."""
-    if not reply.leader_known:
-        return "Consul's servers have no leader: its data may be old"
-    if reply.last_contact > CONTACT_LIMIT:
-        return f"Consul's server has not heard of its leader for {reply.last_contact:.0f} s: its data may be old"
-    return ""

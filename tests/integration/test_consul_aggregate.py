@@ -11,15 +11,14 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from discovery.consul_sd import aggregate
+from discovery.consul_sd import sweeps
+from discovery.consul_sd.fetching import FETCHERS
 from discovery.model import Standing
 from tests.consul import ConsulServer
 from tests.integration.test_consul_discovery import Seen, address, standing, watched
 
 MANY = 500
-MOST_CONNECTIONS = (
-    2 + aggregate.FETCHERS + 2
-)  # the aggregate's watches, its queries, the catalog for tags, a question of rights
+MOST_CONNECTIONS = 4 + FETCHERS + 2  # watches (nodes, checks of two, catalog), queries, a sweep, a question of rights
 CHECK = {"TTL": "1h", "Status": "passing"}
 
 
@@ -80,7 +79,7 @@ async def test_500_services_are_known_and_followed_over_a_few_connections(consul
 async def test_what_no_check_tells_of_is_found_all_the_same(
     consul: ConsulServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aggregate, "SWEEP_INTERVAL", 0.2)
+    monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.2)
     for port in (9001, 9002):
         consul.register("web", port)
     consul.register("other", 9003)
