@@ -53,8 +53,10 @@ def needed_for(path: str) -> tuple[Permission, ...]:
     match kind, rest.partition("/"):
         case "health", ("service", _, service):
             return to_read_service(service)
-        case "health", ("state", _, _):
+        case ("health", ("state" | "node", _, _)) | ("catalog", ("node", _, _)):
             return Permission("service", "read"), NODE_READ
+        case "catalog", ("nodes", _, _):
+            return (NODE_READ,)
         case "catalog", ("services", _, _):
             return TO_READ_CATALOG
         case "kv", _:
