@@ -73,6 +73,11 @@ class GatewayConfig(Section):
     drain_timeout: Seconds = Field(
         default=30.0, ge=0, le=86400, description="How long requests in flight may take to finish on shutdown."
     )
+    shutdown_delay: Seconds = Field(
+        default=0.0, ge=0, le=3600,
+        description="On SIGTERM `/ready` is 503 at once, but everything is served as before for this long, so that "
+        "balancers in front notice; then it drains.",
+    )  # fmt: skip
     trusted_proxies: tuple[Network, ...] = Field(
         default=(),
         strict=False,

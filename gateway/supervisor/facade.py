@@ -24,6 +24,7 @@ from gateway.supervisor.explain import Known, explain
 from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
+from gateway.supervisor.shutdown import Shutdown
 from gateway.supervisor.workers import WorkerPool
 
 log = structlog.get_logger(__name__)
@@ -44,6 +45,7 @@ class Gateway:
         publisher: Publisher,
         pool: WorkerPool,
         reloader: Reloader,
+        shutdown: Shutdown,
         trouble: Callable[[], str],
         config: Callable[[], Config],
         on_serving: Callable[[], None],
@@ -60,6 +62,7 @@ class Gateway:
         self._publisher = publisher
         self._pool = pool
         self._reloader = reloader
+        self._shutdown = shutdown
         self._trouble = trouble
         self._config = config
         self._on_serving = on_serving
@@ -84,7 +87,7 @@ class Gateway:
             generation=self._publisher.generation,
             ready=not not_ready,
             not_ready=not_ready,
-            draining=self._pool.is_stopping,
+            draining=self._shutdown.is_requested,
             workers=self._pool.facts(),
             services=self._registry.service_facts(self._ledger.in_flight),
             routes=self._registry.route_facts(),
@@ -113,7 +116,7 @@ class Gateway:
 
     def not_ready(self) -> tuple[str, ...]:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""
-        if self._pool.is_stopping:
+        if self._shutdown.is_requested:
             return ("the gateway is draining",)
         workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
         return (*workers, *(reason for name in self._sources() if (reason := self._unanswered(name))))
@@ -178,9 +181,13 @@ class Gateway:
         return await trio.to_thread.run_sync(explain, asked, known)
 
     def drain(self) -> None:
+        if self._shutdown.is_requested:
+            return
         log.info("draining")
+        self._shutdown.request()
+        self.review()
+        self._publisher.publish()  # at once: whoever asks a worker's /ready is told
         self._on_drain()
-        self._pool.drain()
 
     def down(self) -> None:
         self.drain()

@@ -36,6 +36,7 @@ from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registration import self_registration
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
+from gateway.supervisor.shutdown import Shutdown
 from gateway.supervisor.signals import watch_signals
 from gateway.supervisor.watch import LedgerWatch
 from gateway.supervisor.workers import WorkerPool
@@ -112,6 +113,7 @@ class Supervisor:
         )
         self._watch = LedgerWatch(self._ledger, self._registry, self._publisher, self._pool.refute)
         self._reloader = Reloader(lambda: _usable(reload()), self._apply)
+        self._shutdown = Shutdown(lambda: self._loaded.gateway.shutdown_delay, self._pool.drain)
         self._gateway = Gateway(
             name=loaded.gateway.name,
             config_file=loaded.file,
@@ -122,6 +124,7 @@ class Supervisor:
             publisher=self._publisher,
             pool=self._pool,
             reloader=self._reloader,
+            shutdown=self._shutdown,
             trouble=lambda: self._agent.trouble,
             config=lambda: describe(self._loaded, self._started_with),
             on_serving=self._on_serving,
@@ -142,6 +145,7 @@ class Supervisor:
                 nursery.start_soon(self._discovery.run)
                 nursery.start_soon(self._reloader.run)
                 nursery.start_soon(self._watch.run)
+                nursery.start_soon(self._shutdown.run)
                 nursery.start_soon(self._register)
                 self._failure = await self._pool.run()
             nursery.cancel_scope.cancel()
