@@ -43,6 +43,7 @@ class WorkerSpec:
     worker: int  # index, 0-based; also its row in the ledger
     workers: int
     listeners: tuple[int, ...]
+    shared: tuple[int, ...]  # those of `listeners` that all workers accept from
     board: int
     ledger: int
     wake: int  # eventfd, written after each publication
@@ -55,6 +56,7 @@ class WorkerSpec:
     def from_json(text: str) -> WorkerSpec:
         values = json.loads(text)
         values["listeners"] = tuple(values["listeners"])
+        values["shared"] = tuple(values["shared"])
         return WorkerSpec(**values)
 
 

@@ -42,7 +42,17 @@ class Answer:
 class RunningGateway:
     """One gateway process. Use `start_gateway`."""
 
-    def __init__(self, folder: Path, config: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: str,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        launcher: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """`launcher` is a command that is given the gateway's to run, `pass_fds` what it inherits."""
         self.config_path = folder / "gateway.toml"
         self.config_path.write_text(config)
         self.listen = self.admin = ""
@@ -51,7 +61,7 @@ class RunningGateway:
         self._said = threading.Condition()
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cli.app", "up", *arguments],
+            [*launcher, sys.executable, "-P", "-m", "cli.app", "up", *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path, "XDG_STATE_HOME": str(folder / "state"), **environment},
             stdin=subprocess.DEVNULL,
@@ -59,6 +69,7 @@ class RunningGateway:
             stderr=subprocess.PIPE,
             text=True,
             process_group=0,
+            pass_fds=pass_fds,
         )
         self._readers = [
             threading.Thread(target=self._read, args=(self.process.stderr, self.lines), daemon=True),
@@ -192,12 +203,20 @@ def start_gateway(
     config: str = "",
     *,
     workers: int = 2,
+    listen: Sequence[str] = ("127.0.0.1:0",),
     arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    launcher: Sequence[str] = (),
+    pass_fds: Sequence[int] = (),
 ) -> RunningGateway:
-    """A running gateway that accepts connections; `config` becomes gateway.toml in `folder`."""
-    flags = ["--workers", str(workers), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *arguments]
-    gateway = RunningGateway(folder, config, flags, environment or {})
+    """A running gateway that accepts connections; `config` becomes gateway.toml in `folder`.
+
+    Without `workers` and `listen` there are no such flags, as flags win over the file.
+    """
+    flags = ["--admin", "127.0.0.1:0", *(["--workers", str(workers)] if workers else [])]
+    flags += [flag for address in listen for flag in ("--listen", address)]
+    flags += arguments
+    gateway = RunningGateway(folder, config, flags, environment or {}, launcher=launcher, pass_fds=pass_fds)
     try:
         gateway.wait_ready()
     except BaseException:

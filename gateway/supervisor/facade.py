@@ -21,6 +21,7 @@ from gateway.admin.facts import Facts, Progress, Pulse
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.explain import Known, explain
+from gateway.supervisor.notify import Notifier
 from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
@@ -46,13 +47,16 @@ class Gateway:
         pool: WorkerPool,
         reloader: Reloader,
         shutdown: Shutdown,
+        notifier: Notifier,
         trouble: Callable[[], str],
         config: Callable[[], Config],
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
+        stop_seconds: Callable[[], float],
     ) -> None:
         """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole. `on_serving`
-        is called once, when every worker accepts, `on_drain` when the gateway begins to stop."""
+        is called once, when every worker accepts, `on_drain` when the gateway begins to stop, which takes at most
+        `stop_seconds`."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
@@ -63,10 +67,12 @@ class Gateway:
         self._pool = pool
         self._reloader = reloader
         self._shutdown = shutdown
+        self._notifier = notifier
         self._trouble = trouble
         self._config = config
         self._on_serving = on_serving
         self._on_drain = on_drain
+        self._stop_seconds = stop_seconds
         self._has_served = False
         self._version = version("gw")
         self._started_at = time.time()
@@ -143,6 +149,17 @@ class Gateway:
         if self._pool.is_ready and not self._has_served:
             self._has_served = True
             self._on_serving()
+            self._notifier.ready(self.summary())
+        elif self._has_served:
+            self._notifier.status(self.summary())
+
+    def summary(self) -> str:
+        """One line on how it is."""
+        if self._shutdown.is_requested:
+            return "draining"
+        serving = sum(each.state == "serving" for each in self._pool.facts())
+        state = "; ".join(self.not_ready())
+        return f"{serving} workers on {', '.join(self._listen)}, {f'not ready: {state}' if state else 'ready'}"
 
     # --- what may be asked -----------------------------------------------------------------
     async def reload(self) -> tuple[str, ...]:
@@ -185,6 +202,7 @@ class Gateway:
             return
         log.info("draining")
         self._shutdown.request()
+        self._notifier.stopping(self._stop_seconds(), self.summary())
         self.review()
         self._publisher.publish()  # at once: whoever asks a worker's /ready is told
         self._on_drain()

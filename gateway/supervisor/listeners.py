@@ -45,6 +45,7 @@ class Listener:
     address: str  # as bound: a real port where port 0 was asked for
     sockets: tuple[socket.socket, ...]
     asked: str  # as configured
+    is_shared: bool = False  # every worker accepts from every socket: no other could be bound beside them
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,16 @@ class Listeners:
 
     def for_worker(self, worker: int) -> tuple[int, ...]:
         """The descriptors that a worker inherits, at least one per address."""
-        shares = (share_out(listener.sockets, self.workers)[worker] for listener in self.all)
+        shares = (
+            listener.sockets if listener.is_shared else share_out(listener.sockets, self.workers)[worker]
+            for listener in self.all
+        )
         return tuple(sock.fileno() for share in shares for sock in share)
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        """Those of them that every worker inherits."""
+        return tuple(sock.fileno() for listener in self.all if listener.is_shared for sock in listener.sockets)
 
     def close(self) -> None:
         """Close every socket; connections queued on them are reset."""
@@ -101,12 +110,14 @@ def open_listeners(addresses: Sequence[str], workers: int, adopted: Adopted | No
 
 def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[socket.socket]) -> Listener:
     """Adds to `bound` what it binds."""
-    family, where = _resolve(address)
+    family, where = resolve(address)
     name = adopted.bound.get(address) or join_address(where[0], where[1])
     sockets = list(adopted.by_address.get(name, ()))
     wanted = lacking(len(sockets), workers)
     if sockets:
         where = sockets[0].getsockname()
+        if workers > len(sockets) and not _can_be_joined(sockets, family, where):
+            return Listener(join_address(where[0], where[1]), tuple(sockets), address, is_shared=True)
     elif where[1] != 0 and not adopted.shares_port(where[1]):
         _bind(address, family, where, shared=False).close()
     for _ in range(wanted):
@@ -124,12 +135,29 @@ def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[soc
     return Listener(join_address(host, port), tuple(sockets), address)
 
 
+def _can_be_joined(
+    sockets: Sequence[socket.socket],
+    family: socket.AddressFamily,
+    where: tuple[str, int, int, int] | tuple[str, int],
+) -> bool:
+    """May others be bound beside them? Not where they are another user's (systemd's, say), nor without SO_REUSEPORT."""
+    for sock in sockets:
+        if sock.family != family or not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+            return False
+    try:
+        _bind("", family, where, shared=True).close()
+    except ListenError:
+        return False
+    return True
+
+
 def _close(sockets: Sequence[socket.socket]) -> None:
     for sock in sockets:
         sock.close()
 
 
-def _resolve(address: str) -> tuple[socket.AddressFamily, tuple[str, int, int, int] | tuple[str, int]]:
+def resolve(address: str) -> tuple[socket.AddressFamily, tuple[str, int, int, int] | tuple[str, int]]:
+    """What to bind for a listen address. Raises ListenError."""
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:

@@ -29,9 +29,11 @@ from gateway.config.load import ConfigError, Loaded
 from gateway.shm import memory
 from gateway.shm.board import BoardWriter, board_bytes
 from gateway.shm.ledger import Ledger, ledger_bytes
+from gateway.supervisor import activation
 from gateway.supervisor.discovery import Discovery
 from gateway.supervisor.facade import Gateway
 from gateway.supervisor.listeners import ListenError, Listeners, open_listeners
+from gateway.supervisor.notify import Notifier
 from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registration import self_registration
 from gateway.supervisor.registry import Registry
@@ -63,7 +65,9 @@ async def run(loaded: Loaded, *, reload: Callable[[], Loaded], on_ready: Callabl
     """
     _raise_file_limit(loaded)
     try:
-        listeners = open_listeners(loaded.gateway.listen, loaded.gateway.workers)
+        listen = loaded.gateway.listen
+        passed = activation.match(activation.take_passed(os.environ, os.getpid()), listen)
+        listeners = open_listeners(listen, loaded.gateway.workers, passed)
     except ListenError as error:
         raise GatewayFailed(str(error)) from error
     try:
@@ -112,7 +116,8 @@ class Supervisor:
             self._discovery.want,
         )
         self._watch = LedgerWatch(self._ledger, self._registry, self._publisher, self._pool.refute)
-        self._reloader = Reloader(lambda: _usable(reload()), self._apply)
+        self._notifier = Notifier(os.environ, os.getpid())
+        self._reloader = Reloader(lambda: _usable(reload()), self._apply, self._notifier.reloading, self._on_reloaded)
         self._shutdown = Shutdown(lambda: self._loaded.gateway.shutdown_delay, self._pool.drain)
         self._gateway = Gateway(
             name=loaded.gateway.name,
@@ -125,10 +130,12 @@ class Supervisor:
             pool=self._pool,
             reloader=self._reloader,
             shutdown=self._shutdown,
+            notifier=self._notifier,
             trouble=lambda: self._agent.trouble,
             config=lambda: describe(self._loaded, self._started_with),
             on_serving=self._on_serving,
             on_drain=self._on_drain,
+            stop_seconds=self._stop_seconds,
         )
         self._registration = self_registration(loaded, listeners.addresses[0], lambda: not self._gateway.not_ready())
         self._is_serving = trio.Event()
@@ -146,6 +153,7 @@ class Supervisor:
                 nursery.start_soon(self._reloader.run)
                 nursery.start_soon(self._watch.run)
                 nursery.start_soon(self._shutdown.run)
+                nursery.start_soon(self._notifier.run_watchdog, lambda: self._pool.is_stopping or self._pool.is_serving)
                 nursery.start_soon(self._register)
                 self._failure = await self._pool.run()
             nursery.cancel_scope.cancel()
@@ -216,6 +224,13 @@ class Supervisor:
     def _on_drain(self) -> None:
         if self._registration is not None:
             self._registration.withdraw()
+
+    def _stop_seconds(self) -> float:
+        """How long a stop may take: the delay, the drain, and a moment for everything else."""
+        return self._loaded.gateway.shutdown_delay + self._loaded.gateway.drain_timeout + 5.0
+
+    def _on_reloaded(self, failure: str) -> None:
+        self._notifier.ready(failure or self._gateway.summary())
 
     def _on_serving(self) -> None:
         # What exists now stays: a full collection would look at it for 30 ms each time, in which no probe is sent.

@@ -25,12 +25,21 @@ Result = tuple[str, ...] | ReloadError
 class Reloader:
     """`load` reads the configuration, in a thread as it may block; `apply` puts it in force.
 
-    `apply` returns the keys whose change needs a restart.
+    `apply` returns the keys whose change needs a restart. `on_begin` is called before every load, `on_end` after it,
+    with "" or why nothing was changed.
     """
 
-    def __init__(self, load: Callable[[], Loaded], apply: Callable[[Loaded], tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Loaded],
+        apply: Callable[[Loaded], tuple[str, ...]],
+        on_begin: Callable[[], None],
+        on_end: Callable[[str], None],
+    ) -> None:
         self._load = load
         self._apply = apply
+        self._on_begin = on_begin
+        self._on_end = on_end
         self._waiting: list[trio.MemorySendChannel[Result]] = []
         self._wanted = trio.Event()
         self.facts = ReloadFacts(0, 0, is_last_good=True, last_success=time.time())
@@ -55,7 +64,9 @@ class Reloader:
         while True:
             await self._wanted.wait()
             self._wanted, waiting, self._waiting = trio.Event(), self._waiting, []
+            self._on_begin()
             result = await self._once()
+            self._on_end(f"not reloaded: {result.problems[0]}" if isinstance(result, ReloadError) else "")
             for send in waiting:
                 try:
                     send.send_nowait(result)

@@ -110,6 +110,11 @@ class WorkerPool:
         return all(slot.state == "serving" for slot in self._slots)
 
     @property
+    def is_serving(self) -> bool:
+        """Some worker accepts connections."""
+        return any(slot.state == "serving" for slot in self._slots)
+
+    @property
     def is_stopping(self) -> bool:
         return self._stopping.is_set()
 
@@ -248,6 +253,7 @@ class WorkerPool:
             worker=slot.number,
             workers=len(self._slots),
             listeners=self._listeners.for_worker(slot.number),
+            shared=self._listeners.shared,
             board=self._board,
             ledger=self._ledger_fd,
             wake=slot.wake,

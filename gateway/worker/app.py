@@ -92,7 +92,9 @@ class Worker:
         self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
         self._wake = Wake(self._loop, spec.wake)
         self._view.start(ctx, spec.workers, self._control.tell_ejection)
-        self._listeners = [Listener(self._loop, ctx, socket.socket(fileno=fd)) for fd in spec.listeners]
+        self._listeners = [
+            Listener(self._loop, ctx, socket.socket(fileno=fd), is_shared=fd in spec.shared) for fd in spec.listeners
+        ]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(
             (row_word(self._row, word), name)

@@ -23,7 +23,8 @@ class Loads:
         self.go = threading.Semaphore(0)
         self.applied: list[int] = []
         self.problems: list[str] = []
-        self.reloader = Reloader(self.load, self.apply)
+        self.told: list[str] = []  # "begin", and what `on_end` was told
+        self.reloader = Reloader(self.load, self.apply, lambda: self.told.append("begin"), self.told.append)
 
     def load(self) -> Loaded:
         self.begun += 1
@@ -67,6 +68,7 @@ async def test_a_reload_answers_what_needs_a_restart(nursery: trio.Nursery) -> N
     nursery.start_soon(loads.reloader.run)
     assert await loads.reloader.reload() == ("gateway.listen",)
     assert loads.applied == [1]
+    assert loads.told == ["begin", ""]
 
 
 async def test_requests_during_a_load_share_one_more(nursery: trio.Nursery) -> None:
