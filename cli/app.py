@@ -79,6 +79,14 @@ def up(
     Flags win over environment, environment over file. Without a file, routes come from Consul's tags.
     SIGTERM and SIGINT drain and exit 0; SIGHUP reloads.
     """
+    import os
+
+    if os.getpid() == 1:
+        from cli import init
+
+        code = init.split_off()
+        if code is not None:
+            raise typer.Exit(code)
     from cli.up import up as run
 
     raise typer.Exit(run(config, workers, listen or [], admin, consul, demo))
