@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
 
 MESSAGE_BYTES = 4096
+MOST_FDS = 253  # that one packet carries: SCM_MAX_FD of Linux
 EXIT_CANNOT_BOOT = 3  # the supervisor halts instead of restarting: trying again would fail the same way
 
 
@@ -28,6 +29,7 @@ class Tell(StrEnum):
     """What may be said, by whom."""
 
     READY = "ready"  # worker: every listener is accepting, a snapshot is in use
+    LISTEN = "listen"  # supervisor: accept from the sockets that come along and no others (shared: which all have)
     DRAIN = "drain"  # supervisor: finish what is in flight, then exit 0
     STOP = "stop"  # supervisor: exit now
     REOPEN_LOG = "reopen_log"  # supervisor: open the access log file anew
@@ -41,7 +43,7 @@ class WorkerSpec:
     """All a worker needs to start. Numbers are inherited file descriptors unless said otherwise."""
 
     worker: int  # index, 0-based; also its row in the ledger
-    workers: int
+    rows: int  # of the ledger
     listeners: tuple[int, ...]
     shared: tuple[int, ...]  # those of `listeners` that all workers accept from
     board: int

@@ -131,7 +131,7 @@ class World:
         self.clients: list[FakeTransport] = []
         self._view = View(BoardReader(self._reader), first, Decoder())
         self.ejections: list[str] = []
-        self._view.start(ctx, 1, self._on_ejection)
+        self._view.start(ctx, self._on_ejection)
         self._is_running = False
         self._services: set[LiveService] = set(ctx.services.values())
 

@@ -60,7 +60,7 @@ class LiveInstance:
         # Indices of words in the memoryview of the whole ledger.
         self.base = instance_word(row, cell, 0)
         self.in_flight_own = instance_word(row, cell, I_IN_FLIGHT)
-        self.in_flight_words = tuple(instance_word(each, cell, I_IN_FLIGHT) for each in range(rows))
+        self.use_rows(rows)
         self.ewma = 0.0  # seconds to the response head; 0: not known yet
         self.ewma_at = 0.0  # when it was last observed
         self.consecutive_failures = 0
@@ -82,6 +82,10 @@ class LiveInstance:
         # As it stands in access log lines.
         self.logged = b'"instance":"%b","service":"%b"' % (self.address.encode(), service.encode())
         self.idle: list[object] = []  # pooled upstream connections, idle
+
+    def use_rows(self, rows: int) -> None:
+        """The number of workers is another one."""
+        self.in_flight_words = tuple(instance_word(each, self.cell, I_IN_FLIGHT) for each in range(rows))
 
     def in_flight(self, words: memoryview) -> int:
         """Requests in flight over all workers."""

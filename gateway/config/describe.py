@@ -12,7 +12,7 @@ from discovery.settings import ConsulSettings
 from gateway.config.load import Loaded
 from gateway.config.secrets import HIDDEN, shown
 
-GATEWAY_FIXED: Final = ("name", "listen", "admin", "workers")  # what a running gateway cannot change
+GATEWAY_FIXED: Final = ("admin",)  # what a running gateway cannot change
 CONSUL_FIXED: Final = ("register", "register_name", "register_address")
 _FIXED: Final = frozenset((*(f"gateway.{key}" for key in GATEWAY_FIXED), *(f"consul.{key}" for key in CONSUL_FIXED)))
 

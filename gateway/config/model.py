@@ -59,7 +59,7 @@ class GatewayConfig(Section):
     listen: tuple[Bind, ...] = Field(
         default=("0.0.0.0:8080",),
         strict=False, min_length=1, max_length=64,
-        description="Addresses that take requests; port 0 lets the system choose. Changed by a restart only.",
+        description="Addresses that take requests; port 0 lets the system choose.",
     )  # fmt: skip
     admin: Bind = Field(
         default="127.0.0.1:9901", description="Address of the admin interface. Changed by a restart only."
@@ -67,7 +67,7 @@ class GatewayConfig(Section):
     workers: Whole = Field(
         default_factory=usable_cpus,
         ge=1, le=256,
-        description="Worker processes. Changed by a restart only.",
+        description="Worker processes. Those too many drain.",
         json_schema_extra={"default_text": "the CPUs this process may use"},
     )  # fmt: skip
     drain_timeout: Seconds = Field(

@@ -155,6 +155,13 @@ class LiveService:
         self._rebuild()
         return to_close
 
+    def use_rows(self, rows: int) -> None:
+        """Look at so many rows of the ledger from now on."""
+        self._rows = rows
+        for instance in self.instances.values():
+            instance.use_rows(rows)
+        self._rebuild()
+
     def _heed(self, instance: LiveInstance, standby: Standby, now: float) -> None:
         """What the snapshot says of an instance's ejection."""
         if standby is Standby.UNHEALTHY:

@@ -12,12 +12,12 @@ The **ledger** (each worker writes its own row, the supervisor reads all; worker
 in-flight words to balance over all of them):
 
     word 0   MAGIC "gwledgr1"        word 1   LAYOUT_VERSION     word 2  rows
-    word 3   words per row           words 4-7 reserved
+    word 3   words per row           word 4  rows in use         words 5-7 reserved
     byte 64                          row 0, row 1, ... row N-1
 
 A row is: ROW_HEADER_WORDS words of the worker's own figures, then INSTANCE_CELLS cells of
 INSTANCE_WORDS words, then ROUTE_CELLS cells of ROUTE_WORDS words. Rows are sparse: pages that no
-cell in use touches are never allocated. A cell number is valid in every row.
+cell in use touches are never allocated, nor are rows that no worker ever had. A cell number is valid in every row.
 
 Only word stores and slices are used, never `struct.pack_into`, which zeroes its target first.
 """
@@ -47,6 +47,8 @@ S_GENERATION: Final = 3
 LEDGER_HEADER_BYTES: Final = 64
 L_ROWS: Final = 2
 L_ROW_WORDS: Final = 3
+L_USED: Final = 4  # rows that are looked at, from the first; moves with the number of workers
+MAX_WORKERS: Final = 256  # rows of a gateway's ledger
 
 # A row's header words.
 R_HEARTBEAT_NS: Final = 0  # CLOCK_MONOTONIC

@@ -33,6 +33,7 @@ from gateway.shm.layout import (
     INSTANCES_OFFSET,
     L_ROW_WORDS,
     L_ROWS,
+    L_USED,
     LAYOUT_VERSION,
     LEDGER_HEADER_BYTES,
     LEDGER_MAGIC,
@@ -97,7 +98,6 @@ class Ledger:
             )
         if words[L_ROWS] != rows:
             raise LayoutMismatch(f"the ledger has {words[L_ROWS]} rows, not {rows}")
-        self.rows: Final = rows
         self._memory = memory
         self._header_offset = [0] * ROW_HEADER_WORDS
         self._instance_offsets: dict[int, list[int]] = {}
@@ -105,12 +105,23 @@ class Ledger:
         self._code_offsets: dict[int, Counter[int]] = {}
         self._duration_offsets: dict[int, list[int]] = {}
 
+    @property
+    def rows(self) -> int:
+        """Rows in use."""
+        return self.words[L_USED]
+
+    def use(self, rows: int) -> None:
+        """Look at so many rows from now on; workers see it with their next batch. Raises ValueError for too many."""
+        if not 0 < rows <= self.words[L_ROWS]:
+            raise ValueError(f"the ledger has {self.words[L_ROWS]} rows, not {rows}")
+        self.words[L_USED] = rows
+
     @classmethod
     def initialise(cls, memory: mmap.mmap, rows: int) -> Ledger:
         """Writes the header of a fresh (zeroed) memory of `ledger_bytes(rows)` and opens it. Raises LayoutMismatch."""
         _check_size(memory, rows)
         words = memoryview(memory).cast("Q")
-        words[L_ROWS] = rows
+        words[L_ROWS] = words[L_USED] = rows
         words[L_ROW_WORDS] = ROW_WORDS
         words[1] = LAYOUT_VERSION
         words[0] = LEDGER_MAGIC
@@ -171,7 +182,7 @@ class Ledger:
         ]
         for cell, stale in self._forgotten_ejections.items():
             if first <= cell < stop:
-                for column, value in zip(columns, stale, strict=True):
+                for column, value in zip(columns, stale, strict=False):  # the number of rows may be another now
                     if column[cell - first] == value:  # the worker has not touched it for the new owner
                         column[cell - first] = 0
         return list(map(max, zip(*columns, strict=True)))

@@ -37,9 +37,9 @@ class Gateway:
     def __init__(
         self,
         *,
-        name: str,
+        name: Callable[[], str],
         config_file: str,
-        listen: Sequence[str],
+        listen: Callable[[], Sequence[str]],
         sources: Callable[[], Sequence[str]],
         ledger: Ledger,
         registry: Registry,
@@ -59,7 +59,7 @@ class Gateway:
         `stop_seconds`."""
         self._name = name
         self._config_file = config_file
-        self._listen = tuple(listen)
+        self._listen = listen
         self._sources = sources
         self._ledger = ledger
         self._registry = registry
@@ -85,10 +85,10 @@ class Gateway:
         not_ready, trouble = self.not_ready(), self._trouble()
         common = (Problem(Origin(OriginKind.GATEWAY, "health checks"), trouble),) if trouble else ()
         return Facts(
-            name=self._name,
+            name=self._name(),
             version=self._version,
             config_file=self._config_file,
-            listen=self._listen,
+            listen=tuple(self._listen()),
             started_at=self._started_at,
             generation=self._publisher.generation,
             ready=not not_ready,
@@ -124,7 +124,7 @@ class Gateway:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""
         if self._shutdown.is_requested:
             return ("the gateway is draining",)
-        workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
+        workers = (f"worker {number} is {state}" for number, state in self._pool.unready())
         return (*workers, *(reason for name in self._sources() if (reason := self._unanswered(name))))
 
     def _unanswered(self, source: str) -> str:
@@ -159,7 +159,7 @@ class Gateway:
             return "draining"
         serving = sum(each.state == "serving" for each in self._pool.facts())
         state = "; ".join(self.not_ready())
-        return f"{serving} workers on {', '.join(self._listen)}, {f'not ready: {state}' if state else 'ready'}"
+        return f"{serving} workers on {', '.join(self._listen())}, {f'not ready: {state}' if state else 'ready'}"
 
     # --- what may be asked -----------------------------------------------------------------
     async def reload(self) -> tuple[str, ...]:

@@ -60,12 +60,12 @@ class Adopted:
         return any(address.endswith(f":{port}") for address in self.by_address)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Listeners:
     """All listen addresses."""
 
     all: tuple[Listener, ...]
-    workers: int
+    workers: int  # that the sockets are shared out among
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -83,6 +83,19 @@ class Listeners:
     def shared(self) -> tuple[int, ...]:
         """Those of them that every worker inherits."""
         return tuple(sock.fileno() for listener in self.all if listener.is_shared for sock in listener.sockets)
+
+    def change(self, addresses: Sequence[str], workers: int) -> None:
+        """Listen on these addresses, with a socket for each of so many workers at least. Raises ListenError.
+
+        Nothing has changed then. Sockets of addresses that stay are kept, with the connections queued on them; of
+        those that go the workers' copies remain.
+        """
+        known = Adopted({each.address: each.sockets for each in self.all}, {e.asked: e.address for e in self.all})
+        wanted = open_listeners(addresses, workers, known).all
+        kept = {sock for listener in wanted for sock in listener.sockets}
+        gone = [sock for listener in self.all for sock in listener.sockets if sock not in kept]
+        self.all = wanted
+        _close(gone)
 
     def close(self) -> None:
         """Close every socket; connections queued on them are reset."""

@@ -28,6 +28,7 @@ from gateway.config.describe import CONSUL_FIXED, GATEWAY_FIXED, describe
 from gateway.config.load import ConfigError, Loaded
 from gateway.shm import memory
 from gateway.shm.board import BoardWriter, board_bytes
+from gateway.shm.layout import MAX_WORKERS
 from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.supervisor import activation
 from gateway.supervisor.discovery import Discovery
@@ -93,8 +94,9 @@ class Supervisor:
         self._admin = ""
         self._failure = ""
         self._board_fd = memory.create("gw-board", board_bytes())
-        self._ledger_fd = memory.create("gw-ledger", ledger_bytes(workers))
-        self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), workers)
+        self._listeners = listeners
+        self._ledger_fd = memory.create("gw-ledger", ledger_bytes(MAX_WORKERS))
+        self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), MAX_WORKERS)
         self._registry = Registry(unix_offset=time.time() - time.monotonic())
         self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
@@ -120,9 +122,9 @@ class Supervisor:
         self._reloader = Reloader(lambda: _usable(reload()), self._apply, self._notifier.reloading, self._on_reloaded)
         self._shutdown = Shutdown(lambda: self._loaded.gateway.shutdown_delay, self._pool.drain)
         self._gateway = Gateway(
-            name=loaded.gateway.name,
+            name=lambda: self._loaded.gateway.name,
             config_file=loaded.file,
-            listen=listeners.addresses,
+            listen=lambda: listeners.addresses,
             sources=self._discovery.awaited,
             ledger=self._ledger,
             registry=self._registry,
@@ -241,7 +243,15 @@ class Supervisor:
 
     # --- a new configuration ---------------------------------------------------------------
     def _apply(self, loaded: Loaded) -> tuple[str, ...]:
-        """Put a configuration in force; returns the keys that need a restart."""
+        """Put a configuration in force; returns the keys that need a restart. Raises ConfigError if it cannot be."""
+        asked, had = loaded.gateway, self._loaded.gateway
+        if (asked.listen, asked.workers) != (had.listen, had.workers) and not self._pool.is_stopping:
+            try:
+                self._listeners.change(asked.listen, asked.workers)
+            except ListenError as error:
+                raise ConfigError([f"gateway.listen: {error}"]) from error
+            self._pool.resize(asked.workers)
+            log.info("listening and working as configured", listen=self._listeners.addresses, workers=asked.workers)
         if (loaded.log.level, loaded.log.format) != (self._loaded.log.level, self._loaded.log.format):
             configure_log(loaded)
         self._loaded = loaded
@@ -254,7 +264,9 @@ class Supervisor:
 
 def _needs_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
     """The keys that differ and cannot change while the gateway runs."""
-    changed = [f"gateway.{key}" for key in GATEWAY_FIXED if getattr(old.gateway, key) != getattr(new.gateway, key)]
+    # What Consul was told of this gateway stays as it is.
+    told = ("name", "listen") if old.consul is not None and old.consul.register else ()
+    changed = [f"gateway.{key}" for key in (*told, *GATEWAY_FIXED) if getattr(old.gateway, key) != getattr(new.gateway, key)]
     changed += ["dns"] if old.dns != new.dns else []
     return (*changed, *(f"consul.{key}" for key in CONSUL_FIXED if _of_consul(old, key) != _of_consul(new, key)))
 

@@ -25,8 +25,8 @@ Result = tuple[str, ...] | ReloadError
 class Reloader:
     """`load` reads the configuration, in a thread as it may block; `apply` puts it in force.
 
-    `apply` returns the keys whose change needs a restart. `on_begin` is called before every load, `on_end` after it,
-    with "" or why nothing was changed.
+    `apply` returns the keys whose change needs a restart; it may refuse with ConfigError, with nothing changed.
+    `on_begin` is called before every load, `on_end` after it, with "" or why nothing was changed.
     """
 
     def __init__(
@@ -75,12 +75,11 @@ class Reloader:
 
     async def _once(self) -> Result:
         try:
-            loaded = await trio.to_thread.run_sync(self._load)
+            needs_restart = self._apply(await trio.to_thread.run_sync(self._load))
         except ConfigError as error:
             self.facts = replace(self.facts, failed=self.facts.failed + 1, is_last_good=False)
             log.error("configuration not reloaded, nothing was changed", problems=error.problems)
             return ReloadError(error.problems)
-        needs_restart = self._apply(loaded)
         self.facts = ReloadFacts(
             self.facts.succeeded + 1, self.facts.failed, is_last_good=True, last_success=time.time()
         )

@@ -1,8 +1,9 @@
 """The worker processes: started, listened to, watched, replaced, drained.
 
 One slot per worker, numbered from 0; the number is also its row in the ledger and stays with the
-slot over restarts, as do its listening sockets and its eventfd. Every process leads a process
-group of its own, so that a Ctrl-C in the terminal reaches the supervisor alone.
+slot over restarts, as does its eventfd. `resize` adds slots, which get their share of the listening sockets once they
+are ready, or drains those with the highest numbers, whose sockets the others take over first. Every process
+leads a process group of its own, so that a Ctrl-C in the terminal reaches the supervisor alone.
 
     starting --READY--> serving --drain()--> draining --> gone
         \\__________________/___ death ___> restarting (back-off) --> starting
@@ -15,14 +16,11 @@ nothing by itself: a worker that closed it and lives on is caught by its heartbe
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 import structlog
@@ -30,14 +28,15 @@ import trio
 
 from gateway.admin.facts import WorkerFacts
 from gateway.control import MESSAGE_BYTES, Tell, WorkerSpec, decode_message, encode_message
-from gateway.shm.layout import R_HEARTBEAT_NS, row_word
+from gateway.shm.layout import L_ROWS
 from gateway.shm.ledger import Ledger
+from gateway.supervisor.heartbeats import watch_heartbeats
 from gateway.supervisor.listeners import Listeners
 from gateway.supervisor.restart import Halt, Patience, RestartPolicy, describe_exit
+from gateway.supervisor.slot import Slot, new_slot
 from healthcheck.model import Target
 
 CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
-WATCH_INTERVAL: Final = 1.0  # seconds between looks at the heartbeats
 
 log = structlog.get_logger(__name__)
 
@@ -50,19 +49,6 @@ MALLOC: Final = {"MALLOC_TRIM_THRESHOLD_": "4194304", "MALLOC_MMAP_THRESHOLD_": 
 def worker_command(spec: WorkerSpec) -> Sequence[str]:
     """How a worker is started. -P: the directory the gateway was started in must not shadow its packages."""
     return (sys.executable, "-P", "-m", "gateway.worker", spec.to_json())
-
-
-@dataclass(slots=True)
-class _Slot:
-    number: int
-    wake: int  # eventfd
-    state: str = "starting"
-    process: trio.Process | None = None
-    control: socket.socket | None = None
-    restarts: int = 0
-    started_at: float = 0.0  # Unix seconds
-    started_ns: int = 0  # CLOCK_MONOTONIC
-    aborted: bool = False  # SIGABRT was sent to the present process
 
 
 class WorkerPool:
@@ -97,7 +83,8 @@ class WorkerPool:
         self._command = command
         self._patience = patience or Patience()
         self._policy = RestartPolicy()
-        self._slots = tuple(_Slot(n, os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)) for n in range(workers))
+        self._slots = [new_slot(n) for n in range(workers)]
+        self._ledger.use(workers)
         self._stopping = trio.Event()
         self._is_killing = False
         self._halted = ""
@@ -107,7 +94,15 @@ class WorkerPool:
     @property
     def is_ready(self) -> bool:
         """Every worker accepts connections."""
-        return all(slot.state == "serving" for slot in self._slots)
+        return not self.unready()
+
+    def unready(self) -> list[tuple[int, str]]:
+        """Number and state of the workers that should serve and do not."""
+        return [(each.number, each.state) for each in self._members() if each.state != "serving"]
+
+    def _members(self) -> list[Slot]:
+        """Those who have a share of the listening sockets."""
+        return [slot for slot in self._slots if not slot.is_new and not slot.is_leaving]
 
     @property
     def is_serving(self) -> bool:
@@ -148,6 +143,43 @@ class WorkerPool:
                     slot, Tell.REFUTE, service=target.service, instance=target.address, since=since, detail=detail
                 )
 
+    def resize(self, workers: int) -> None:
+        """Have so many workers from now on, who accept from what is listened on now. Once `run` runs."""
+        staying = [slot for slot in self._slots if not slot.is_leaving]
+        for slot in staying[workers:]:
+            slot.is_leaving = True
+        for _ in range(workers - len(staying)):
+            number = min(set(range(len(self._slots) + 1)) - {slot.number for slot in self._slots})
+            slot = new_slot(number)
+            slot.is_new = True
+            self._slots.append(slot)
+            self._slots.sort(key=lambda each: each.number)
+            self._keepers.start_soon(self._keep, slot)
+        self._ledger.use(self._slots[-1].number + 1)  # before a new one counts anything
+        self._share_out()
+        for slot in staying[workers:]:
+            self._drain_slot(slot)
+            self._watchers.start_soon(self._end_in_time, slot)
+        self._on_change()
+
+    def _share_out(self) -> None:
+        """Tell every worker which listening sockets are its own."""
+        if self._stopping.is_set():
+            return
+        members = self._members()
+        self._listeners.workers = len(members)
+        for position, slot in enumerate(members):
+            fds = self._listeners.for_worker(position)
+            shared = self._listeners.shared
+            self._tell(slot, Tell.LISTEN, fds, shared="".join("01"[fd in shared] for fd in fds))
+
+    def _forget(self, slot: Slot) -> None:
+        """A worker too many has gone."""
+        self._slots.remove(slot)
+        os.close(slot.wake)
+        self._ledger.use(self._slots[-1].number + 1)
+        self._on_change()
+
     def drain(self) -> None:
         """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts."""
         if self._stopping.is_set():
@@ -175,23 +207,28 @@ class WorkerPool:
         Returns "" then, or why the pool gave up. Cancellation kills the workers and reaps them.
         """
         try:
-            async with trio.open_nursery() as watchers:
-                watchers.start_soon(self._watch_heartbeats, watchers)
-                watchers.start_soon(self._enforce_drain_timeout)
+            async with trio.open_nursery() as self._watchers:
+                self._watchers.start_soon(watch_heartbeats, self._slots, self._ledger, self._patience)
+                self._watchers.start_soon(self._enforce_drain_timeout)
                 with self._scope:
-                    async with trio.open_nursery() as keepers:
+                    async with trio.open_nursery() as self._keepers:
                         for slot in self._slots:
-                            keepers.start_soon(self._keep, slot)
-                watchers.cancel_scope.cancel()
+                            self._keepers.start_soon(self._keep, slot)
+                self._watchers.cancel_scope.cancel()
         finally:
             for slot in self._slots:
                 os.close(slot.wake)
         return self._halted
 
-    async def _keep(self, slot: _Slot) -> None:
-        while not self._stopping.is_set():
+    async def _keep(self, slot: Slot) -> None:
+        await self._keep_alive(slot)
+        if slot.is_leaving and not self._stopping.is_set():
+            self._forget(slot)
+
+    async def _keep_alive(self, slot: Slot) -> None:
+        while not self._stopping.is_set() and not slot.is_leaving:
             returncode = await self._live(slot)
-            if self._stopping.is_set():
+            if self._stopping.is_set() or slot.is_leaving:
                 if returncode != 0:
                     log.warning("worker ended badly while stopping", worker=slot.number, how=describe_exit(returncode))
                 return
@@ -213,7 +250,7 @@ class WorkerPool:
             with trio.move_on_after(decision.delay):
                 await self._stopping.wait()
 
-    async def _live(self, slot: _Slot) -> int:
+    async def _live(self, slot: Slot) -> int:
         """One process from start to end; returns its exit code as `subprocess` gives it."""
         self._policy.on_start(slot.number, time.monotonic())
         slot.started_at, slot.started_ns, slot.aborted = time.time(), time.monotonic_ns(), False
@@ -227,7 +264,7 @@ class WorkerPool:
             self._on_change()
             if self._is_killing:
                 slot.process.kill()
-            elif self._stopping.is_set():
+            elif self._stopping.is_set() or slot.is_leaving:
                 self._drain_slot(slot)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, slot, slot.control)
@@ -245,14 +282,15 @@ class WorkerPool:
             slot.control = None
             self._ledger.retire(slot.number)
 
-    async def _spawn(self, slot: _Slot, theirs: socket.socket) -> trio.Process | None:
+    async def _spawn(self, slot: Slot, theirs: socket.socket) -> trio.Process | None:
         if self._stopping.is_set():  # the listening sockets are closed already
             theirs.close()
             return None
+        members = self._members()
         spec = WorkerSpec(
             worker=slot.number,
-            workers=len(self._slots),
-            listeners=self._listeners.for_worker(slot.number),
+            rows=self._ledger.words[L_ROWS],
+            listeners=self._listeners.for_worker(members.index(slot)) if slot in members else (),
             shared=self._listeners.shared,
             board=self._board,
             ledger=self._ledger_fd,
@@ -273,12 +311,12 @@ class WorkerPool:
             return None
 
     # --- the control socket ----------------------------------------------------------------
-    async def _listen(self, slot: _Slot, control: socket.socket) -> None:
+    async def _listen(self, slot: Slot, control: socket.socket) -> None:
         """Hear what the worker says until it closes its end."""
         while self._hear(slot, control):
             await trio.lowlevel.wait_readable(control)
 
-    def _hear(self, slot: _Slot, control: socket.socket) -> bool:
+    def _hear(self, slot: Slot, control: socket.socket) -> bool:
         """Handle every message that is there now; False at end of file."""
         while True:
             try:
@@ -296,11 +334,14 @@ class WorkerPool:
                 continue
             self._on_message(slot, tell, fields)
 
-    def _on_message(self, slot: _Slot, tell: Tell, fields: dict[str, object]) -> None:
+    def _on_message(self, slot: Slot, tell: Tell, fields: dict[str, object]) -> None:
         if tell is Tell.READY:
             self._policy.on_ready(slot.number)
             if slot.state == "starting":
                 slot.state = "serving"
+            if slot.is_new:
+                slot.is_new = False
+                self._share_out()
             self._on_change()
         elif tell is Tell.EJECTION:
             target = Target(str(fields.get("service")), str(fields.get("instance")))
@@ -316,16 +357,16 @@ class WorkerPool:
         else:
             log.warning("worker sent a message that only the supervisor may send", worker=slot.number, tell=tell)
 
-    def _tell(self, slot: _Slot, tell: Tell, **fields: object) -> None:
-        if slot.control is None or slot.process is None:
+    def _tell(self, slot: Slot, tell: Tell, fds: Sequence[int] = (), **fields: object) -> None:
+        if slot.control is None:
             return  # between two processes: the next one starts afresh
         try:
-            slot.control.send(encode_message(tell, **fields))
+            socket.send_fds(slot.control, [encode_message(tell, **fields)], list(fds))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError) as error:
             # Dying, or stuck with its buffer full: its end or its heartbeat will tell.
             log.warning("worker does not take messages", worker=slot.number, tell=tell, error=str(error))
 
-    def _drain_slot(self, slot: _Slot) -> None:
+    def _drain_slot(self, slot: Slot) -> None:
         if slot.process is not None:
             slot.state = "draining"
             self._tell(slot, Tell.DRAIN)
@@ -333,35 +374,13 @@ class WorkerPool:
     # --- deadlines -------------------------------------------------------------------------
     async def _enforce_drain_timeout(self) -> None:
         await self._stopping.wait()
+        async with trio.open_nursery() as nursery:
+            for slot in self._slots:
+                nursery.start_soon(self._end_in_time, slot)
+
+    async def _end_in_time(self, slot: Slot) -> None:
         # The worker ends its own drain at the timeout; the second more is for its exit.
         await trio.sleep(self._drain_timeout() + 1.0)
-        for slot in self._slots:
-            if slot.process is not None:
-                log.warning("worker did not finish its drain in time, killed", worker=slot.number)
-                slot.process.kill()
-
-    async def _watch_heartbeats(self, nursery: trio.Nursery) -> None:
-        excused_ns = last_ns = time.monotonic_ns()
-        while True:
-            await trio.sleep(WATCH_INTERVAL)
-            now_ns = time.monotonic_ns()
-            if now_ns - last_ns > 2 * WATCH_INTERVAL * 1e9:
-                excused_ns = now_ns
-            last_ns = now_ns
-            for slot in self._slots:
-                if slot.process is None or slot.aborted:
-                    continue
-                heartbeat_ns = self._ledger.words[row_word(slot.number, R_HEARTBEAT_NS)]
-                if self._patience.is_over(
-                    now_ns=now_ns, heartbeat_ns=heartbeat_ns, started_ns=slot.started_ns, excused_ns=excused_ns
-                ):
-                    slot.aborted = True
-                    nursery.start_soon(partial(self._abort, slot.number, slot.process))
-
-    async def _abort(self, worker: int, process: trio.Process) -> None:
-        """End a stuck process: SIGABRT has it print its stack, SIGKILL makes sure."""
-        log.error("worker is stuck, aborting it", worker=worker, pid=process.pid, patience=self._patience.beat)
-        process.send_signal(signal.SIGABRT)
-        with trio.move_on_after(self._patience.abort):
-            await process.wait()
-        process.kill()
+        if slot.process is not None:
+            log.warning("worker did not finish its drain in time, killed", worker=slot.number)
+            slot.process.kill()

@@ -18,7 +18,7 @@ from gateway.proxy import reply
 from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Timed
 from gateway.proxy.downstream import Downstream
-from gateway.shm.layout import L_ROWS, R_CONNECTIONS, row_word
+from gateway.shm.layout import L_USED, R_CONNECTIONS, row_word
 from gateway.worker.loop import Loop
 from gateway.worker.wire import Wire
 
@@ -65,7 +65,7 @@ class Listener(Timed):
         words = ctx.words
         own = ctx.stats.connections
         words[row_word(ctx.row, R_CONNECTIONS)] = own  # as good as the others', which look just now as well
-        rows = words[L_ROWS]
+        rows = words[L_USED]
         total = 0
         for row in range(rows):
             total += words[row_word(row, R_CONNECTIONS)]

@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, spec: WorkerSpec) -> None:
         board = BoardReader(attach(spec.board, writable=False))
-        ledger = Ledger(attach(spec.ledger, writable=True), spec.workers)
+        ledger = Ledger(attach(spec.ledger, writable=True), spec.rows)
         decoder = Decoder()
         copy = board.read()
         if copy is None:
@@ -91,7 +91,7 @@ class Worker:
         ctx.network = self._loop
         self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
         self._wake = Wake(self._loop, spec.wake)
-        self._view.start(ctx, spec.workers, self._control.tell_ejection)
+        self._view.start(ctx, self._control.tell_ejection)
         self._listeners = [
             Listener(self._loop, ctx, socket.socket(fileno=fd), is_shared=fd in spec.shared) for fd in spec.listeners
         ]
@@ -131,8 +131,10 @@ class Worker:
 
     # --- what the supervisor says -------------------------------------------------------------------
 
-    def _on_tell(self, tell: Tell, fields: dict[str, object]) -> None:
-        if tell is Tell.DRAIN:
+    def _on_tell(self, tell: Tell, fields: dict[str, object], fds: list[int]) -> None:
+        if tell is Tell.LISTEN:
+            self._listen(fds, str(fields["shared"]))
+        elif tell is Tell.DRAIN:
             seconds = fields.get("timeout", self._ctx.settings.drain_timeout)
             self._drain(float(seconds) if isinstance(seconds, int | float) else self._ctx.settings.drain_timeout)
         elif tell is Tell.STOP:
@@ -141,6 +143,24 @@ class Worker:
             self._log.reopen()
         elif tell is Tell.REFUTE:
             self._refute(fields)
+
+    def _listen(self, fds: list[int], shared: str) -> None:
+        """Accept from these sockets and no others. A socket is known by its inode, whatever its descriptor.
+
+        `shared` has a "1" for each that all workers have, "0" for each of this worker's own.
+        """
+        now_open = {os.fstat(each.fd).st_ino: each for each in self._listeners}
+        self._listeners = []
+        for fd, is_shared in zip(fds, shared, strict=True):
+            listener = now_open.pop(os.fstat(fd).st_ino, None)
+            if self._ctx.draining or listener is not None:
+                os.close(fd)
+            else:
+                listener = Listener(self._loop, self._ctx, socket.socket(fileno=fd), is_shared=is_shared == "1")
+            if listener is not None:
+                self._listeners.append(listener)
+        for listener in now_open.values():
+            listener.close()
 
     def _refute(self, fields: dict[str, object]) -> None:
         since = fields.get("since")

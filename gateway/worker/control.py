@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from gateway.control import MESSAGE_BYTES, Tell, decode_message, encode_message
+from gateway.control import MESSAGE_BYTES, MOST_FDS, Tell, decode_message, encode_message
 from gateway.worker.loop import Loop
 
 _FIELD_CHARS: Final = 3000  # of one log field: a packet holds no more
@@ -19,7 +19,11 @@ class Control:
     """A handler for the loop: what the supervisor says, and that it is gone."""
 
     def __init__(
-        self, loop: Loop, fd: int, on_tell: Callable[[Tell, dict[str, object]], None], on_gone: Callable[[], None]
+        self,
+        loop: Loop,
+        fd: int,
+        on_tell: Callable[[Tell, dict[str, object], list[int]], None],
+        on_gone: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._sock = socket.socket(fileno=fd)
@@ -32,7 +36,7 @@ class Control:
     def on_event(self, mask: int) -> None:
         """A packet, or the end."""
         try:
-            packet = self._sock.recv(MESSAGE_BYTES)
+            packet, fds, _, _ = socket.recv_fds(self._sock, MESSAGE_BYTES, MOST_FDS)
         except BlockingIOError:
             return
         except OSError:
@@ -41,7 +45,7 @@ class Control:
             self._loop.unregister(self)
             self._on_gone()
             return
-        self._on_tell(*decode_message(packet))
+        self._on_tell(*decode_message(packet), fds)
 
     def tell(self, tell: Tell, **fields: object) -> None:
         """Say something to the supervisor; dropped when it is gone or does not read."""

@@ -14,7 +14,7 @@ from gateway.proxy.service import EjectionNews, LiveService
 from gateway.proxy.trust import trust
 from gateway.routing.table import compile_table
 from gateway.shm.board import BoardReader
-from gateway.shm.layout import PROPAGATION_BOUNDS, R_GENERATION, R_PROPAGATION, R_PROPAGATION_SUM_US, row_word
+from gateway.shm.layout import L_USED, PROPAGATION_BOUNDS, R_GENERATION, R_PROPAGATION, R_PROPAGATION_SUM_US, row_word
 from gateway.snapshot.codec import CodecError, Decoder
 from gateway.snapshot.model import ServiceRecord, Snapshot
 
@@ -32,15 +32,19 @@ class View:
         self._routes_version = -1
         self._records: dict[str, ServiceRecord] = {}
 
-    def start(self, ctx: Context, rows: int, tell: EjectionNews) -> None:
+    def start(self, ctx: Context, tell: EjectionNews) -> None:
         """Take over the first snapshot. `tell` passes on what happens to instances."""
         self._ctx = ctx
-        self._rows = rows
+        self._rows = ctx.words[L_USED]
         self._tell = tell
         self._apply(self._first)
 
     def refresh(self) -> None:
-        """Use a newer generation if there is one. Costs one word read when there is none."""
+        """Use a newer generation if there is one, and the rows in use. Costs two words read when nothing is new."""
+        if self._ctx.words[L_USED] != self._rows:
+            self._rows = self._ctx.words[L_USED]
+            for service in self._ctx.services.values():
+                service.use_rows(self._rows)
         generation = self._board.generation
         if generation == self.generation or generation == self._refused:
             return

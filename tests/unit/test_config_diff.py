@@ -88,23 +88,23 @@ def test_routes_of_one_pattern_are_told_apart_by_their_methods(file: Path) -> No
 
 
 def test_a_setting_says_whether_it_needs_a_restart(file: Path) -> None:
-    text = "[gateway]\nworkers = 7\ndrain_timeout = 3.0\n[dns]\nmin_ttl = 2.0\n" + FILE.replace("100", "50")
+    text = '[gateway]\nadmin = "127.0.0.1:9999"\ndrain_timeout = 3.0\n[dns]\nmin_ttl = 2.0\n' + FILE.replace("100", "50")
     settings = against(file, text)["settings"]
     assert {each["key"]: each["needs_restart"] for each in settings} == {
-        "gateway.workers": True,
+        "gateway.admin": True,
         "gateway.drain_timeout": False,
         "limits.headers": False,
         "dns.min_ttl": True,
     }
-    assert needing_restart(settings) == ["gateway.workers", "dns.min_ttl"]
+    assert needing_restart(settings) == ["gateway.admin", "dns.min_ttl"]
 
 
 def test_what_needs_a_restart_is_compared_with_what_the_gateway_was_started_with(file: Path) -> None:
     started = loaded(file)
-    text = "[gateway]\nworkers = 7\n" + FILE
+    text = '[gateway]\nadmin = "127.0.0.1:9999"\n' + FILE
     reloaded = loaded(file, text)
     found = diff(describe(reloaded, started), describe(loaded(file, text, alone=True)))
-    assert [each["key"] for each in found["settings"]] == ["gateway.workers"]
+    assert [each["key"] for each in found["settings"]] == ["gateway.admin"]
 
 
 def test_what_flags_and_environment_say_is_not_the_files_to_change(file: Path) -> None:

@@ -70,3 +70,12 @@ def test_who_finds_too_many_after_counting_takes_it_back_and_looks_again(stays: 
     found = claimed.choose(None, 0.0, b"", ())
     assert (found is None) is stays
     assert in_flight(words) == expected
+
+
+def test_workers_that_come_and_go_count_from_then_on() -> None:
+    live, words = make()
+    live.use_rows(1)
+    words[instance_word(1, 1, I_IN_FLIGHT)] = LIMIT  # of a worker that is not looked at
+    assert live.choose(None, 0.0, b"", ()) is not None
+    live.use_rows(2)
+    assert live.choose(None, 0.0, b"", ()) is None

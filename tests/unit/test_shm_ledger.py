@@ -290,3 +290,23 @@ def test_a_memory_of_another_size_is_refused(memory: mmap.mmap) -> None:
     with pytest.raises(LayoutMismatch, match="a ledger of 2 rows is"):
         Ledger.initialise(memory, 2)
     assert memory[:LEDGER_HEADER_BYTES] == bytes(LEDGER_HEADER_BYTES), "and nothing is written"
+
+
+def test_rows_out_of_use_are_not_looked_at_and_come_back_as_they_are(ledger: Ledger) -> None:
+    for row in range(ROWS):
+        ledger.words[instance_word(row, 7, I_IN_FLIGHT)] = 1
+    ledger.use(1)
+    assert (ledger.rows, ledger.in_flight(7)) == (1, 1)
+    ledger.use(ROWS)
+    assert ledger.in_flight(7) == ROWS
+    with pytest.raises(ValueError, match=f"the ledger has {ROWS} rows, not {ROWS + 1}"):
+        ledger.use(ROWS + 1)
+
+
+def test_an_old_ejection_of_a_reused_cell_does_not_count_whatever_the_rows_are_now(ledger: Ledger) -> None:
+    ledger.use(2)
+    ledger.words[instance_word(0, 7, I_EJECTED_UNTIL_NS)] = 99
+    ledger.forget_instance(7)
+    for rows in (1, 2, 3):
+        ledger.use(rows)
+        assert ledger.ejected_until(7, 8) == [0]
