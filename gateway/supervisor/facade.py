@@ -191,7 +191,7 @@ class Gateway:
             services=self._registry.service_facts(self._ledger.in_flight),
             origin_of=self._registry.route_origin,
             in_flight=self._ledger.in_flight,
-            listen=self._listen[0],
+            listen=self._listen()[0],
             now=time.monotonic(),
         )
         # Thousands of routes take a while to compile: not in the loop that times probes.

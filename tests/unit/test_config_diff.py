@@ -88,7 +88,9 @@ def test_routes_of_one_pattern_are_told_apart_by_their_methods(file: Path) -> No
 
 
 def test_a_setting_says_whether_it_needs_a_restart(file: Path) -> None:
-    text = '[gateway]\nadmin = "127.0.0.1:9999"\ndrain_timeout = 3.0\n[dns]\nmin_ttl = 2.0\n' + FILE.replace("100", "50")
+    text = '[gateway]\nadmin = "127.0.0.1:9999"\ndrain_timeout = 3.0\n[dns]\nmin_ttl = 2.0\n' + FILE.replace(
+        "100", "50"
+    )
     settings = against(file, text)["settings"]
     assert {each["key"]: each["needs_restart"] for each in settings} == {
         "gateway.admin": True,
