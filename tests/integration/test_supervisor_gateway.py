@@ -93,10 +93,12 @@ def test_sighup_applies_the_new_file_and_a_bad_one_changes_nothing(tmp_path: Pat
 
 def test_the_admin_interface_reloads_and_names_what_needs_a_restart(tmp_path: Path, backend: Backend) -> None:
     with start_gateway(tmp_path, configure(backend)) as gateway:
-        gateway.config_path.write_text(configure(backend, more='[gateway]\nname = "other"'))
+        gateway.config_path.write_text(configure(backend, more='[gateway]\nname = "other"\n[dns]\nmin_ttl = 2.0'))
         answer = gateway.admin_post("/api/reload")
         assert answer.status == 200
-        assert b"gateway.name" in answer.body
+        assert b'"needs_restart":["dns"]' in answer.body
+        assert gateway.status()["name"] == "other"
+        gateway.wait_until(lambda: gateway.get("/users/1").headers["x-gateway"] == "other")
         gateway.config_path.write_text("workers = ")
         assert gateway.admin_post("/api/reload").status >= 400
         assert gateway.admin_post("/api/down").status < 300

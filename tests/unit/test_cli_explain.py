@@ -80,7 +80,7 @@ def test_a_gateway_that_fails_is_exit_1(gateway: str, facade: FakeFacade, monkey
 @pytest.fixture
 def file(tmp_path: Path) -> str:
     path = tmp_path / "gateway.toml"
-    path.write_text("[limits]\nheaders = 50\n[gateway]\nname = 'other'\n")
+    path.write_text("[limits]\nheaders = 50\n[gateway]\nadmin = '127.0.0.1:1'\n")
     return str(path)
 
 
@@ -90,12 +90,12 @@ def test_the_difference_to_the_running_gateway(file: str) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[0].endswith("gateway.toml: OK: 0 services, 0 routes")
     assert "  ~ limits.headers: 100 -> 50" in result.stdout.splitlines()
-    assert '  ~ gateway.name: "edge" -> "other" (needs a restart)' in result.stdout.splitlines()
-    assert result.stdout.endswith("2 differences; a reload puts all but gateway.name in force.\n")
+    assert '  ~ gateway.admin: "127.0.0.1:9901" -> "127.0.0.1:1" (needs a restart)' in result.stdout.splitlines()
+    assert result.stdout.endswith("2 differences; a reload puts all but gateway.admin in force.\n")
     answer = json.loads(runner.invoke(app, ["check", "-c", file, "--diff", "--json"]).stdout)
     assert (answer["valid"], [each["key"] for each in answer["diff"]["settings"]]) == (
         True,
-        ["gateway.name", "limits.headers"],
+        ["gateway.admin", "limits.headers"],
     )
 
 
