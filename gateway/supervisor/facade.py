@@ -108,7 +108,7 @@ class Gateway:
             generation=self._publisher.generation,
             ready=not not_ready,
             not_ready=not_ready,
-            draining=self._pool.is_stopping,
+            draining=self._shutdown.is_requested,
             workers=self._pool.facts(),
             service=self._registry.one_service(service, self._ledger.in_flight),
             services=tuple(self._registry.declare()),
@@ -118,7 +118,7 @@ class Gateway:
         return self._config()
 
     def pulse(self) -> Pulse:
-        return Pulse(self._name, self._version, self.not_ready(), self._pool.is_stopping)
+        return Pulse(self._name(), self._version, self.not_ready(), self._shutdown.is_requested)
 
     def not_ready(self) -> tuple[str, ...]:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""
