@@ -6,13 +6,14 @@ are tested with plain values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from discovery.model import Problem
 from discovery.source import SourceState
 from gateway.admin.explanation import Asked, Explained
 from gateway.config.describe import Config
+from gateway.admin.series import Series
 from gateway.shm.ledger import Ledger
 
 
@@ -147,6 +148,19 @@ class Progress:
     services: tuple[str, ...]  # the names of all
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may operate the gateway, as the configuration says; see `gateway.admin.guard`."""
+
+    write: bool = False  # admin_write
+    token: str = field(default="", repr=False)  # admin_token
+
+    @property
+    def offers_buttons(self) -> bool:
+        """The page can do more than show."""
+        return self.write or bool(self.token)
+
+
 class ReloadError(Exception):
     """The new configuration is not usable; nothing was changed. `problems` are sentences."""
 
@@ -179,6 +193,16 @@ class Facade(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def series(self) -> Series:
+        """The last minutes, for charts."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """Who may operate the gateway, as configured now."""
+        ...
 
     def facts(self) -> Facts:
         """The present, as values."""

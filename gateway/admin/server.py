@@ -29,6 +29,8 @@ from gateway.admin import handlers, metrics
 from gateway.admin.exposition import Exposition
 from gateway.admin.facts import Facade
 from gateway.admin.handlers import Reply
+from gateway.admin.page.routes import page_routes
+from gateway.admin.secure import Secured
 
 BACKLOG = 100
 BODY_BYTES = 65536  # of a request
@@ -41,8 +43,8 @@ class AdminBindError(Exception):
     """The admin address cannot be listened on. The message is a sentence for a person."""
 
 
-def make_app(facade: Facade) -> Starlette:
-    """The admin interface as an ASGI application."""
+def make_app(facade: Facade, bound: str) -> Secured:
+    """The admin interface as an ASGI application, to be listened for on `bound` (`host:port`)."""
 
     def show(answer: Callable[[Facade], Reply]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(_request: Request) -> Response:
@@ -51,10 +53,7 @@ def make_app(facade: Facade) -> Starlette:
         return endpoint
 
     def operate(answer: Callable[[Facade], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            # Browsers send Origin with every POST, programs do not: no web page may operate the gateway.
-            if "origin" in request.headers:
-                return _respond(handlers.problem(403, "browser_refused", "Web pages may not operate the gateway."))
+        async def endpoint(_request: Request) -> Response:
             return _respond(await answer(facade))
 
         return endpoint
@@ -102,11 +101,12 @@ def make_app(facade: Facade) -> Starlette:
             Route("/api/drain", operate_with(_at_once(handlers.drain)), methods=["POST"]),
             Route("/api/undrain", operate_with(_at_once(handlers.undrain)), methods=["POST"]),
             Route("/api/down", operate(_down), methods=["POST"]),
+            *page_routes(facade),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
     app.router.redirect_slashes = False
-    return app
+    return Secured(app, facade, bound)
 
 
 async def serve(
@@ -131,7 +131,7 @@ async def serve(
     async with trio.open_nursery() as nursery:
         run = partial(
             hypercorn.trio.serve,
-            make_app(facade),  # type: ignore[arg-type]  # starlette and hypercorn spell the ASGI types apart
+            make_app(facade, address),  # type: ignore[arg-type]  # starlette and hypercorn spell the ASGI types apart
             config,
             mode="asgi",
             shutdown_trigger=None if shutdown is None else shutdown.wait,

@@ -17,7 +17,8 @@ import trio
 from discovery.consul_sd.names import CONSUL
 from discovery.model import Origin, OriginKind, Problem
 from gateway.admin.explanation import Asked, Explained
-from gateway.admin.facts import Facts, Progress, Pulse
+from gateway.admin.facts import Access, Facts, Progress, Pulse
+from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.explain import Known, explain
@@ -46,11 +47,15 @@ class Gateway:
         reloader: Reloader,
         trouble: Callable[[], str],
         config: Callable[[], Config],
+        exposure: Callable[[], str],
+        access: Callable[[], Access],
+        series: Series,
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
     ) -> None:
-        """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole. `on_serving`
-        is called once, when every worker accepts, `on_drain` when the gateway begins to stop."""
+        """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole; `exposure`:
+        what is dangerous about the admin address; `access`: who may operate, as configured now. `on_serving` is called
+        once, when every worker accepts, `on_drain` when the gateway begins to stop."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
@@ -62,6 +67,9 @@ class Gateway:
         self._reloader = reloader
         self._trouble = trouble
         self._config = config
+        self._exposure = exposure
+        self._access = access
+        self.series = series
         self._on_serving = on_serving
         self._on_drain = on_drain
         self._has_served = False
@@ -72,9 +80,14 @@ class Gateway:
     def ledger(self) -> Ledger:
         return self._ledger
 
+    @property
+    def access(self) -> Access:
+        return self._access()
+
     def facts(self) -> Facts:
-        not_ready, trouble = self.not_ready(), self._trouble()
-        common = (Problem(Origin(OriginKind.GATEWAY, "health checks"), trouble),) if trouble else ()
+        not_ready = self.not_ready()
+        own = (("health checks", self._trouble()), ("admin interface", self._exposure()))
+        common = tuple(Problem(Origin(OriginKind.GATEWAY, part), text) for part, text in own if text)
         return Facts(
             name=self._name,
             version=self._version,

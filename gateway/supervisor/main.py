@@ -22,8 +22,8 @@ from discovery.consul_sd.tls import tls_context
 from discovery.settings import ConsulSettings
 from discovery.source import Emit, Event, SourceState
 from gateway import log as gateway_log
-from gateway.admin import server
-from gateway.admin.facts import Facts
+from gateway.admin import guard, server
+from gateway.admin.facts import Access, Facts
 from gateway.config.describe import CONSUL_FIXED, GATEWAY_FIXED, describe
 from gateway.config.load import ConfigError, Loaded
 from gateway.shm import memory
@@ -36,6 +36,7 @@ from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registration import self_registration
 from gateway.supervisor.registry import Registry
 from gateway.supervisor.reload import Reloader
+from gateway.supervisor.sampler import Sampler
 from gateway.supervisor.signals import watch_signals
 from gateway.supervisor.watch import LedgerWatch
 from gateway.supervisor.workers import WorkerPool
@@ -111,6 +112,7 @@ class Supervisor:
             self._discovery.want,
         )
         self._watch = LedgerWatch(self._ledger, self._registry, self._publisher, self._pool.refute)
+        self._sampler = Sampler(self._ledger, self._registry, self._publisher)
         self._reloader = Reloader(lambda: _usable(reload()), self._apply)
         self._gateway = Gateway(
             name=loaded.gateway.name,
@@ -124,6 +126,9 @@ class Supervisor:
             reloader=self._reloader,
             trouble=lambda: self._agent.trouble,
             config=lambda: describe(self._loaded, self._started_with),
+            exposure=self._exposure,
+            access=self._access,
+            series=self._sampler.series,
             on_serving=self._on_serving,
             on_drain=self._on_drain,
         )
@@ -142,6 +147,7 @@ class Supervisor:
                 nursery.start_soon(self._discovery.run)
                 nursery.start_soon(self._reloader.run)
                 nursery.start_soon(self._watch.run)
+                nursery.start_soon(self._sampler.run)
                 nursery.start_soon(self._register)
                 self._failure = await self._pool.run()
             nursery.cancel_scope.cancel()
@@ -157,7 +163,19 @@ class Supervisor:
             self._admin = await nursery.start(server.serve, self._gateway, self._loaded.gateway.admin)
         except server.AdminBindError as error:
             self._failure = str(error)
+        else:
+            self._warn_of_exposure()
         return not self._failure
+
+    def _access(self) -> Access:
+        return Access(self._loaded.gateway.admin_write, self._loaded.gateway.admin_token)
+
+    def _exposure(self) -> str:
+        return guard.exposure(self._admin, self._access()) if self._admin else ""
+
+    def _warn_of_exposure(self) -> None:
+        if exposure := self._exposure():
+            log.warning("anybody who reaches the admin address may operate this gateway", detail=exposure)
 
     # --- what the parts tell ---------------------------------------------------------------
     def _on_event(self, event: Event) -> None:
@@ -226,6 +244,7 @@ class Supervisor:
         if (loaded.log.level, loaded.log.format) != (self._loaded.log.level, self._loaded.log.format):
             configure_log(loaded)
         self._loaded = loaded
+        self._warn_of_exposure()
         self._registry.apply_config(loaded.services, loaded.routes, loaded.worker_settings())
         self._discovery.configure(loaded.consul)
         self._pool.reopen_logs()  # whoever rotates logs may reload instead of sending SIGUSR1

@@ -259,6 +259,19 @@ class Registry:
         """Where a route comes from, and its tag's options, in words."""
         return self._routes.origin(record)
 
+    def service_cells(self) -> dict[str, list[int]]:
+        """The ledger's cells of every service's instances."""
+        return {
+            name: [member.cell for member in service.members.values()]
+            for name in self._declared.services
+            if (service := self._services.get(name))
+        }
+
+    @property
+    def route_cells_high_water(self) -> int:
+        """Every cell ever given to a route is below this number."""
+        return self._routes.cells.high_water
+
     # --- inside ----------------------------------------------------------------------------
     def _set_settings(self, settings: WorkerSettings) -> None:
         if settings != self._settings:

@@ -23,6 +23,7 @@ from discovery.model import Origin, OriginKind, Problem
 from discovery.source import SourceState
 from gateway.admin.explanation import Asked, Explained
 from gateway.admin.facts import (
+    Access,
     DrainFacts,
     Facts,
     InstanceFacts,
@@ -35,6 +36,7 @@ from gateway.admin.facts import (
     ServiceFacts,
     WorkerFacts,
 )
+from gateway.admin.series import Series
 from gateway.admin.server import serve
 from gateway.config.describe import Config, describe
 from gateway.config.load import load
@@ -186,6 +188,8 @@ class FakeFacade:
 
     present: Facts = field(default_factory=make_facts)
     ledger: Ledger = field(default_factory=make_ledger)
+    series: Series = field(default_factory=Series)
+    access: Access = field(default_factory=Access)
     reload_problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     broken: bool = False
