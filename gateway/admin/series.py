@@ -113,6 +113,11 @@ class Series:
         return attempts / seconds, failures / seconds, latency_us / answered / 1e6 if answered else math.nan
 
     @property
+    def taken(self) -> int:
+        """How many samples there were so far."""
+        return self._taken
+
+    @property
     def ends_at(self) -> float | None:
         """When the last sample was taken, in Unix seconds."""
         return self._ends_at

@@ -32,25 +32,28 @@ class Chart:
     lines: tuple[Line, ...]
     top: float  # the value at the upper edge
     seconds: int  # from the left edge to the right one
+    slots: int  # points that fill the whole width
 
 
-def chart(curves: Sequence[tuple[str, str, Values]], *, points: int, samples: int, least_top: float) -> Chart:
+def chart(
+    curves: Sequence[tuple[str, str, Values]], *, points: int, samples: int, least_top: float, end: int = 0
+) -> Chart:
     """`curves`: tone, label and values (one a second, oldest first), drawn with at most `points` points each.
 
     The right edge is now; `samples` is how many fill the whole width. `least_top` keeps noise from filling the height.
+    `end` numbers the newest sample, so that a point stands for the same samples whenever it is drawn.
     """
-    thinned = [(tone, label, thin(values, max(1, math.ceil(samples / points)))) for tone, label, values in curves]
+    step = max(1, math.ceil(samples / points))
+    slots = max(2, math.ceil(samples / step))
+    thinned = [(tone, label, thin(values, step, end)[-slots:]) for tone, label, values in curves]
     top = nice_top(max([least_top, *(value for _, _, values in thinned for value in values if value is not None)]))
-    slots = max(2, math.ceil(samples / max(1, math.ceil(samples / points))))
     lines = tuple(_line(tone, label, values, slots, top) for tone, label, values in thinned)
-    return Chart(lines, top, samples)
+    return Chart(lines, top, samples, slots)
 
 
-def thin(values: Values, step: int) -> list[float | None]:
-    """One value for `step` of them, their mean; the newest are whole groups."""
-    if step == 1:
-        return list(values)
-    first = len(values) % step
+def thin(values: Values, step: int, end: int = 0) -> list[float | None]:
+    """One value for `step` of them, their mean: those whose numbers, up to `end`, have one quotient by `step`."""
+    first = (len(values) - end) % step
     groups = [values[at : at + step] for at in range(first, len(values), step)]
     known = [[value for value in group if value is not None] for group in groups]
     return [sum(group) / len(group) if group else None for group in known]

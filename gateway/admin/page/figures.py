@@ -29,9 +29,9 @@ def gateway_figures(series: Series) -> tuple[Figure, ...]:
         series.gateway(field) for field in ("requests_per_second", "errors_per_second", "p50_seconds", "p99_seconds")
     )
     return (
-        _rates("Requests", "requests/s", requests),
-        _rates("Errors", "5xx/s", errors, tone="bad"),
-        _latencies([("main", "p50", p50), ("second", "p99", p99)]),
+        _rates("Requests", "requests/s", requests, series.taken),
+        _rates("Errors", "5xx/s", errors, series.taken, tone="bad"),
+        _latencies([("main", "p50", p50), ("second", "p99", p99)], series.taken),
     )
 
 
@@ -41,22 +41,22 @@ def service_figures(series: Series, name: str) -> tuple[Figure, ...]:
         series.service(name, field) for field in ("requests_per_second", "failures_per_second", "latency_seconds")
     )
     return (
-        _rates("Requests", "attempts/s", requests),
-        _rates("Failed", "failed/s", failures, tone="bad"),
-        _latencies([("main", "mean", latency)]),
+        _rates("Requests", "attempts/s", requests, series.taken),
+        _rates("Failed", "failed/s", failures, series.taken, tone="bad"),
+        _latencies([("main", "mean", latency)], series.taken),
     )
 
 
-def _rates(title: str, unit: str, values: Sequence[float | None], tone: str = "main") -> Figure:
+def _rates(title: str, unit: str, values: Sequence[float | None], end: int, tone: str = "main") -> Figure:
     now = recent(values) or 0.0
-    drawn = chart([(tone if any(values) else "none", unit, values)], points=200, samples=LENGTH, least_top=1.0)
+    drawn = chart([(tone if any(values) else "none", unit, values)], points=200, samples=LENGTH, least_top=1.0, end=end)
     peak = max((value for value in values if value is not None), default=0.0)
     word = "bad" if tone == "bad" and now > 0.0 else ""
     return Figure(title, rate(now), f"peak {rate(peak)}", rate(drawn.top), unit, word, drawn)
 
 
-def _latencies(curves: Sequence[tuple[str, str, Sequence[float | None]]]) -> Figure:
-    drawn = chart(curves, points=200, samples=LENGTH, least_top=0.001)
+def _latencies(curves: Sequence[tuple[str, str, Sequence[float | None]]], end: int) -> Figure:
+    drawn = chart(curves, points=200, samples=LENGTH, least_top=0.001, end=end)
     first, *others = [(label, duration(recent(values))) for _, label, values in curves]
     note = ", ".join(f"{label} {text}" for label, text in others)
     return Figure("Latency", first[1], note, duration(drawn.top), first[0], "", drawn)

@@ -226,7 +226,7 @@ def _service(
         for field in ("requests_per_second", "failures_per_second", "latency_seconds")
     )
     curves = [("main", "requests/s", requests), *([("bad", "failed/s", failures)] if any(failures) else [])]
-    spark = chart(curves, points=SPARK_SECONDS // 2, samples=SPARK_SECONDS, least_top=1.0)
+    spark = chart(curves, points=SPARK_SECONDS // 2, samples=SPARK_SECONDS, least_top=1.0, end=series.taken)
     return ServiceView(
         key=f"service-{service.name}",
         tone=verdict[0],

@@ -146,10 +146,10 @@ function point(event) {
   const { left, width } = plot.getBoundingClientRect();
   const share = Math.min(1, Math.max(0, (event.clientX - left) / width));
   const seconds = Number(figure.dataset.seconds);
+  const slots = Number(figure.dataset.slots);
   const parts = [];
   for (let line = 1; figure.hasAttribute(`data-values-${line}`); line++) {
     const values = figure.getAttribute(`data-values-${line}`).split(" ");
-    const slots = 200;
     const value = values[Math.round(share * (slots - 1)) - (slots - values.length)];
     if (value === undefined || value === "" || value === "-") continue;
     const label = figure.getAttribute(`data-label-${line}`);
