@@ -1,7 +1,7 @@
 """What workers counted between two looks at the ledger, cheaply enough to look every second.
 
 The raw words of all rows are compared with those of the look before: a column that did not change costs a copy and
-a comparison, so a gateway at rest costs next to nothing, and 5,000 busy instances over 4 rows some 8 ms a look.
+a comparison. At 500 services with 5,000 instances over 4 rows a look costs 3 ms at rest, 40 ms when all are busy.
 Offsets of the ledger (dead workers, cells with new owners) do not matter here: a row whose process is another one
 began at zero, and a cell that changes hands is idle for long before.
 """

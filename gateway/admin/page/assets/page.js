@@ -1,7 +1,8 @@
 // Keeps the page up to date: asks the server for it again and changes what is different. Rendering is the server's alone.
 "use strict";
 
-const INTERVAL = 2000; // milliseconds between two looks
+const INTERVAL = 2000; // milliseconds between two looks, more where an answer takes long
+const LONGEST = 15000;
 const PATIENCE = 8000; // for an answer
 const root = document.documentElement;
 const byId = (id) => document.getElementById(id);
@@ -11,6 +12,7 @@ let lastHeard = Date.now();
 let summary = byId("live").dataset.summary;
 let asked = 0; // looks so far: an answer that is overtaken by a newer look is dropped
 let timer = 0;
+let took = 0; // milliseconds, the last answer
 let token = "";
 
 // --- looking ------------------------------------------------------------------------------------
@@ -18,12 +20,14 @@ let token = "";
 async function look() {
   clearTimeout(timer);
   const mine = ++asked;
+  const began = performance.now();
   try {
     const answer = await fetch("/live" + location.search, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     const text = await answer.text();
     if (mine !== asked) return;
     morph(byId("live"), new DOMParser().parseFromString(text, "text/html").getElementById("live"));
+    took = performance.now() - began;
     lastHeard = Date.now();
     announce();
     showSilence("");
@@ -37,7 +41,7 @@ async function look() {
 
 function schedule() {
   clearTimeout(timer);
-  if (!isPaused && !document.hidden) timer = setTimeout(look, INTERVAL);
+  if (!isPaused && !document.hidden) timer = setTimeout(look, Math.min(LONGEST, Math.max(INTERVAL, 10 * took)));
 }
 
 function showSilence(text) {
