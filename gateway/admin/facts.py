@@ -12,8 +12,8 @@ from typing import Protocol
 from discovery.model import Problem
 from discovery.source import SourceState
 from gateway.admin.explanation import Asked, Explained
-from gateway.config.describe import Config
 from gateway.admin.series import Series
+from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
 
 
