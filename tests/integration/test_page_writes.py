@@ -77,4 +77,5 @@ def test_with_a_token_the_page_asks_for_it_and_gw_sends_it(tmp_path: Path, brows
         assert post(gateway, {}) == 401
         assert post(gateway, {"Authorization": f"Bearer {secret}"}) == 200
         assert gateway.cli("undrain", "users", backend.address).returncode == 0  # from ./gateway.toml
+        assert secret not in gateway.admin_get("/api/config").body.decode()
         assert not [line for line in gateway.lines if secret in line]
