@@ -48,7 +48,9 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters.update(long_age=words.long_age, size=words.size, words=words.words, clean=words.plain)
+    environment.filters.update(
+        duration=words.duration, long_age=words.long_age, size=words.size, words=words.words, clean=words.plain
+    )
     environment.globals.update(link=_link, version=_version())
     return environment
 
