@@ -1,4 +1,4 @@
-"""The listening sockets: for every listen address one SO_REUSEPORT socket per worker.
+"""The listening sockets: for every listen address one SO_REUSEPORT socket per worker, or several (`sharing`).
 
 The supervisor makes them and keeps them open for its whole life. The kernel spreads new
 connections over the sockets, and those queued on the socket of a worker that died wait there for
@@ -6,7 +6,8 @@ its successor instead of being reset.
 
 SO_REUSEPORT lets any process of the same user join a port unseen, so a second gateway on one port
 would silently take half of the first one's connections. Hence the probe: each address is first
-bound without SO_REUSEPORT, which fails if anybody listens there.
+bound without SO_REUSEPORT, which fails if anybody listens there. Ports of a gateway that is being taken over
+are exempt: its sockets are used further, with the connections queued on them.
 
 IPv6 addresses are IPv6 only, so that `0.0.0.0:80` and `[::]:80` may stand side by side.
 """
@@ -17,13 +18,14 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
 import structlog
 
 from discovery.model import join_address
+from gateway.supervisor.sharing import lacking, share_out
 
 # The kernel cuts it down to net.core.somaxconn. Long queues are what a restarting worker lives on.
 BACKLOG: Final = 4096
@@ -38,10 +40,23 @@ class ListenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """One listen address: `sockets[n]` belongs to worker n."""
+    """One listen address, and the sockets of all workers."""
 
     address: str  # as bound: a real port where port 0 was asked for
     sockets: tuple[socket.socket, ...]
+    asked: str  # as configured
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """Listening sockets of a gateway that is taken over. Those that are not wanted are the caller's to close."""
+
+    by_address: dict[str, tuple[socket.socket, ...]] = field(default_factory=dict)  # as bound
+    bound: dict[str, str] = field(default_factory=dict)  # what was asked for with port 0: as bound
+
+    def shares_port(self, port: int) -> bool:
+        """Whether it listens on the port, on some address."""
+        return any(address.endswith(f":{port}") for address in self.by_address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +64,16 @@ class Listeners:
     """All listen addresses."""
 
     all: tuple[Listener, ...]
+    workers: int
 
     @property
     def addresses(self) -> tuple[str, ...]:
         return tuple(listener.address for listener in self.all)
 
     def for_worker(self, worker: int) -> tuple[int, ...]:
-        """The descriptors that a worker inherits, one per address."""
-        return tuple(listener.sockets[worker].fileno() for listener in self.all)
+        """The descriptors that a worker inherits, at least one per address."""
+        shares = (share_out(listener.sockets, self.workers)[worker] for listener in self.all)
+        return tuple(sock.fileno() for share in shares for sock in share)
 
     def close(self) -> None:
         """Close every socket; connections queued on them are reset."""
@@ -65,43 +82,46 @@ class Listeners:
                 sock.close()
 
 
-def open_listeners(addresses: Sequence[str], workers: int) -> Listeners:
+def open_listeners(addresses: Sequence[str], workers: int, adopted: Adopted | None = None) -> Listeners:
     """Bind and listen on every address (`host:port`, `[::1]:80`, `:80`; port 0 picks a free one).
 
-    Raises ListenError; then nothing stays open.
+    `adopted` sockets are used before others are bound. Raises ListenError; then nothing stays open that was bound here.
     """
     opened: list[Listener] = []
+    bound: list[socket.socket] = []
     try:
         for address in addresses:
-            opened.append(_open_listener(address, workers))  # noqa: PERF401 - what was opened is closed on failure
+            opened.append(_open_listener(address, workers, adopted or Adopted(), bound))  # noqa: PERF401 - see below
     except BaseException:
-        Listeners(tuple(opened)).close()
+        _close(bound)
         raise
     log.debug("listening", addresses=[each.address for each in opened], tcp_migrate_req=_reads_one(MIGRATE_REQ))
-    return Listeners(tuple(opened))
+    return Listeners(tuple(opened), workers)
 
 
-def _open_listener(address: str, workers: int) -> Listener:
+def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[socket.socket]) -> Listener:
+    """Adds to `bound` what it binds."""
     family, where = _resolve(address)
-    sockets: list[socket.socket] = []
+    name = adopted.bound.get(address) or join_address(where[0], where[1])
+    sockets = list(adopted.by_address.get(name, ()))
+    wanted = lacking(len(sockets), workers)
+    if sockets:
+        where = sockets[0].getsockname()
+    elif where[1] != 0 and not adopted.shares_port(where[1]):
+        _bind(address, family, where, shared=False).close()
+    for _ in range(wanted):
+        sock = _bind(address, family, where, shared=True)
+        bound.append(sock)
+        sockets.append(sock)
+        where = (where[0], sock.getsockname()[1], *where[2:])
     try:
-        if where[1] != 0:
-            _bind(address, family, where, shared=False).close()
-        for _ in range(workers):
-            sock = _bind(address, family, where, shared=True)
-            sockets.append(sock)
-            where = (where[0], sock.getsockname()[1], *where[2:])
         # Only once all are bound: a socket that fails must not leave connections queued on the others.
-        for sock in sockets:
+        for sock in bound[len(bound) - wanted :]:
             sock.listen(BACKLOG)
     except OSError as error:
-        _close(sockets)
         raise ListenError(_explain(address, error)) from error
-    except BaseException:
-        _close(sockets)
-        raise
     host, port = sockets[0].getsockname()[:2]
-    return Listener(join_address(host, port), tuple(sockets))
+    return Listener(join_address(host, port), tuple(sockets), address)
 
 
 def _close(sockets: Sequence[socket.socket]) -> None:

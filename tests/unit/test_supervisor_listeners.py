@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gateway.supervisor.listeners import ListenError, open_listeners
+from gateway.supervisor.listeners import Adopted, ListenError, open_listeners
 
 
 def port_of(address: str) -> int:
@@ -65,6 +65,42 @@ def test_a_failure_leaves_nothing_open() -> None:
         open_listeners([address], 1).close()
     finally:
         taken.close()
+
+
+@pytest.mark.parametrize(("before", "after", "each"), [(2, 4, 1), (4, 2, 2), (3, 2, 2), (1, 1, 1)])
+def test_sockets_that_are_taken_over_are_used_and_others_bound_beside_them(before: int, after: int, each: int) -> None:
+    first = open_listeners(["127.0.0.1:0"], before)
+    taken = {first.addresses[0]: first.all[0].sockets}
+    second = open_listeners([first.addresses[0]], after, Adopted(taken))
+    try:
+        assert second.addresses == first.addresses
+        assert second.all[0].sockets[:before] == first.all[0].sockets
+        assert [len(second.for_worker(n)) for n in range(after)] == [each] * after
+        used = [fd for n in range(after) for fd in second.for_worker(n)]
+        assert len(set(used)) == len(used) == len(second.all[0].sockets)
+    finally:
+        second.close()
+
+
+def test_port_0_is_the_port_that_was_bound_for_it_before() -> None:
+    first = open_listeners(["127.0.0.1:0"], 2)
+    bound = first.addresses[0]
+    second = open_listeners(["127.0.0.1:0"], 2, Adopted({bound: first.all[0].sockets}, {"127.0.0.1:0": bound}))
+    try:
+        assert second.addresses == first.addresses
+    finally:
+        second.close()
+
+
+def test_another_address_on_a_port_that_is_taken_over_is_no_conflict() -> None:
+    first = open_listeners(["0.0.0.0:0"], 1)
+    address = f"127.0.0.1:{port_of(first.addresses[0])}"
+    try:
+        with pytest.raises(ListenError):
+            open_listeners([address], 1)
+        open_listeners([address], 1, Adopted({first.addresses[0]: first.all[0].sockets})).close()
+    finally:
+        first.close()
 
 
 @pytest.mark.parametrize(
