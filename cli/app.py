@@ -73,15 +73,18 @@ def up(
     demo: Annotated[
         bool, typer.Option("--demo", help="Start three small backends as well, and route to them.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take over from the running gateway without losing a request.")
+    ] = False,
 ) -> None:
     """Run the gateway in the foreground.
 
     Flags win over environment, environment over file. Without a file, routes come from Consul's tags.
-    SIGTERM and SIGINT drain and exit 0; SIGHUP reloads.
+    SIGTERM and SIGINT drain and exit 0; SIGHUP reloads; SIGUSR2 starts a new gateway that replaces this one.
     """
     from cli.up import up as run
 
-    raise typer.Exit(run(config, workers, listen or [], admin, consul, demo))
+    raise typer.Exit(run(config, workers, listen or [], admin, consul, demo, replace))
 
 
 @app.command()

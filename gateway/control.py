@@ -28,7 +28,7 @@ class Tell(StrEnum):
     """What may be said, by whom."""
 
     READY = "ready"  # worker: every listener is accepting, a snapshot is in use
-    DRAIN = "drain"  # supervisor: finish what is in flight, then exit 0
+    DRAIN = "drain"  # supervisor: finish what is in flight, then exit 0 (is_replaced: another gateway serves here)
     STOP = "stop"  # supervisor: exit now
     REOPEN_LOG = "reopen_log"  # supervisor: open the access log file anew
     REFUTE = "refute"  # supervisor: a probe succeeded (service, instance, since, detail); see LiveService.refute

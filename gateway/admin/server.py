@@ -111,17 +111,18 @@ def make_app(facade: Facade, bound: str) -> Secured:
 
 async def serve(
     facade: Facade,
-    bind: str,
+    bind: str | socket.socket,
     *,
     shutdown: trio.Event | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown` is set, or cancelled. Started with the address really bound, `host:port`.
 
-    Raises AdminBindError before that when `bind` (`host:port`; port 0: any free one) cannot be listened on.
+    `bind` is `host:port` (port 0: any free one), or a socket that listens, which is closed at the end.
+    Raises AdminBindError before that when the address cannot be listened on.
     """
-    listener = await _listen(bind)
-    address = _address(listener)
+    listener = await listen(bind) if isinstance(bind, str) else bind
+    address = address_of(listener)
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns and closes it from here on
     config.backlog = BACKLOG
@@ -191,8 +192,8 @@ async def _fail(_request: Request, _error: Exception) -> Response:
     return _respond(handlers.problem(500, "internal_error", "The admin interface failed; the log says how."))
 
 
-async def _listen(bind: str) -> socket.socket:
-    """A listening socket on `bind`."""
+async def listen(bind: str) -> socket.socket:
+    """A listening socket on `bind`, as `serve`. Raises AdminBindError."""
     host, _, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -216,7 +217,8 @@ async def _listen(bind: str) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def address_of(listener: socket.socket) -> str:
+    """`host:port`, as bound."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -114,6 +114,7 @@ class Context:
         "draining",
         "gateway_field",
         "ids",
+        "is_replaced",
         "network",
         "now",
         "report",
@@ -156,6 +157,7 @@ class Context:
         self.services: dict[str, LiveService] = {}
         self.table = table
         self.draining = False
+        self.is_replaced = False  # draining, and another gateway takes the connections: /ready is still 200
         self.trusts = trusts
         self.use_settings(settings, trusts)
 

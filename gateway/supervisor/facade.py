@@ -52,10 +52,12 @@ class Gateway:
         series: Series,
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
+        on_upgrade: Callable[[], None],
     ) -> None:
         """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole; `exposure`:
         what is dangerous about the admin address; `access`: who may operate, as configured now. `on_serving` is called
-        once, when every worker accepts, `on_drain` when the gateway begins to stop."""
+        once, when every worker accepts, `on_drain` when the gateway begins to stop, `on_upgrade` when a new gateway
+        shall replace this one."""
         self._name = name
         self._config_file = config_file
         self._listen = tuple(listen)
@@ -72,6 +74,8 @@ class Gateway:
         self.series = series
         self._on_serving = on_serving
         self._on_drain = on_drain
+        self._on_upgrade = on_upgrade
+        self._is_replaced = False
         self._has_served = False
         self._version = version("gw")
         self._started_at = time.time()
@@ -129,7 +133,11 @@ class Gateway:
         if self._pool.is_stopping:
             return ("the gateway is draining",)
         workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
-        return (*workers, *(reason for name in self._sources() if (reason := self._unanswered(name))))
+        return (*workers, *self.uninformed())
+
+    def uninformed(self) -> tuple[str, ...]:
+        """Which sources of instances have not had their first answer, in plain words."""
+        return tuple(reason for name in self._sources() if (reason := self._unanswered(name)))
 
     def _unanswered(self, source: str) -> str:
         """Why a source has not had its first answer; "" once it has."""
@@ -146,6 +154,8 @@ class Gateway:
 
     def review(self) -> None:
         """Workers or sources changed: is the gateway ready now, or no longer?"""
+        if self._is_replaced:
+            return  # whoever asks here is served by another one
         is_ready = not self.not_ready()
         if self._registry.set_ready(is_ready):
             log.info("ready" if is_ready else "not ready", reasons=self.not_ready())
@@ -194,6 +204,14 @@ class Gateway:
         log.info("draining")
         self._on_drain()
         self._pool.drain()
+
+    def give_way(self) -> None:
+        """Another gateway has taken the connections: drain, without a word to clients that this one ends."""
+        self._is_replaced = True
+        self._pool.drain(is_replaced=True)
+
+    def upgrade(self) -> None:
+        self._on_upgrade()
 
     def down(self) -> None:
         self.drain()

@@ -99,10 +99,16 @@ def open_listeners(addresses: Sequence[str], workers: int, adopted: Adopted | No
     return Listeners(tuple(opened), workers)
 
 
+def canonical(address: str) -> str:
+    """A listen address as it is bound, but for port 0. Raises ListenError."""
+    where = _resolve(address)[1]
+    return join_address(where[0], where[1])
+
+
 def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[socket.socket]) -> Listener:
     """Adds to `bound` what it binds."""
     family, where = _resolve(address)
-    name = adopted.bound.get(address) or join_address(where[0], where[1])
+    name = (where[1] == 0 and adopted.bound.get(address)) or join_address(where[0], where[1])
     sockets = list(adopted.by_address.get(name, ()))
     wanted = lacking(len(sockets), workers)
     if sockets:

@@ -15,7 +15,7 @@ Times are seconds on one steady clock, `now`; `unix_offset` turns them into Unix
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -23,7 +23,7 @@ from discovery.health_tags import overridden
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
 from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
-from gateway.admin.facts import DrainFacts, NotKnown, RouteFacts, ServiceFacts
+from gateway.admin.facts import NotKnown, RouteFacts, ServiceFacts
 from gateway.shm.cells import CellsExhausted
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import RouteRecord, Snapshot, WorkerSettings
@@ -32,9 +32,10 @@ from gateway.supervisor.damping import Damping
 from gateway.supervisor.decide import leave
 from gateway.supervisor.declared import Declared
 from gateway.supervisor.drains import Drains
+from gateway.supervisor.heritage import Heirloom, Heritage
 from gateway.supervisor.history import Archive
 from gateway.supervisor.listing import Listing, users
-from gateway.supervisor.records import Member, service_record
+from gateway.supervisor.records import Member, new_member, service_record
 from gateway.supervisor.routebook import RouteBook
 from gateway.supervisor.service import News, Service
 from healthcheck.model import Health, Target, Transition, Verdict
@@ -67,6 +68,7 @@ class Registry:
         self._ejected: dict[int, float] = {}  # cells of instances that some worker ejected: until when
         self._drains = Drains()
         self._archive = Archive()
+        self._heritage = Heritage()
         self._news: list[News] = []  # since `take_news`
         self._shortages: dict[str, Problem] = {}  # by service: cells were too few
 
@@ -177,6 +179,14 @@ class Registry:
             self._dirty.add(service)
         return True
 
+    def inherit(self, heritage: Heritage) -> None:
+        """What the gateway that is being replaced knew, or knows now: its drains hold at once."""
+        self._heritage = heritage
+        self._drains.replace(heritage.drains)
+        for target, member in self._members():
+            member.drain = self._drains.get(target)
+        self._dirty.update(self._services)
+
     # --- what goes out ---------------------------------------------------------------------
     def declare(self) -> Mapping[str, ServiceSpec]:
         """The services that are declared as of now; another object whenever they change."""
@@ -237,10 +247,22 @@ class Registry:
     @property
     def is_unprobed(self) -> bool:
         """Is there a provisional instance that no probe has judged yet?"""
-        members = (member for service in self._services.values() for member in service.members.values())
-        return bool(self._dirty) or any(
-            member.instance.provisional and member.health is Health.UNKNOWN for member in members
-        )
+        unknown = (member for _, member in self._members() if member.health is Health.UNKNOWN)
+        return bool(self._dirty) or any(member.instance.provisional for member in unknown)
+
+    @property
+    def is_unjudged(self) -> bool:
+        """Is there an instance of which no probe has said anything yet?"""
+        return bool(self._dirty) or any(member.is_unjudged for _, member in self._members())
+
+    def health(self, target: Target) -> Health:
+        """As far as it is known."""
+        member = self._member(target)
+        return Health.UNKNOWN if member is None else member.health
+
+    def bequeath(self, now: float) -> Heritage:
+        """What a successor should know."""
+        return Heritage(now, {target: Heirloom.of(each) for target, each in self._members()}, self._drains.all)
 
     def service_facts(self, in_flight: Callable[[int], int]) -> tuple[ServiceFacts, ...]:
         """`in_flight` counts attempts on an instance cell."""
@@ -250,7 +272,10 @@ class Registry:
     def one_service(self, name: str, in_flight: Callable[[int], int]) -> ServiceFacts | None:
         """The same of one, if there is one of this name."""
         service = self._services.get(name)
-        return None if service is None else service.facts(self._unix_offset, self._drain_facts(name, in_flight))
+        if service is None:
+            return None
+        drains = self._drains.facts(name, self.instance_cells, in_flight, service.members)
+        return service.facts(self._unix_offset, drains)
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
         return self._routes.facts()
@@ -291,6 +316,11 @@ class Registry:
     def _relist(self, services: Iterable[str]) -> None:
         self._relisted.update(services)
         self._dirty |= self._relisted
+
+    def _members(self) -> Iterator[tuple[Target, Member]]:
+        for name, service in self._services.items():
+            for address, member in service.members.items():
+                yield Target(name, address), member
 
     def _member(self, target: Target) -> Member | None:
         service = self._services.get(target.service)
@@ -348,11 +378,10 @@ class Registry:
             message = f"service {target.service!r} lacks instances, {target.address} among them: {error}"
             self._shortages[target.service] = Problem(origin, message)
             return None
-        is_exempt = settings.type is ProbeType.NONE  # no probe will ever say so
-        health = Health.UNCHECKED if is_exempt else Health.UNKNOWN
-        detail = "not checked: health type is none" if is_exempt else "not probed yet"
         past, drain = self._archive.take(target, now), self._drains.get(target)
-        return Member(instance, cell, health, now, detail, past, drain=drain)
+        member = new_member(instance, cell, now, past, drain, is_exempt=settings.type is ProbeType.NONE)
+        self._heritage.restore(target, member, now)
+        return member
 
     def _dismiss(self, service: str, member: Member, generation: int, now: float) -> None:
         target = Target(service, member.instance.address)
@@ -376,19 +405,6 @@ class Registry:
         if found is None:
             raise NotKnown(f"There is no service {service!r}.", "service", tuple(self._services))
         return found.members
-
-    def _drain_facts(self, service: str, in_flight: Callable[[int], int]) -> tuple[DrainFacts, ...]:
-        cells = self.instance_cells
-        return tuple(
-            DrainFacts(
-                address=target.address,
-                since=drain.since,
-                by=drain.by,
-                is_listed=self._member(target) is not None,
-                in_flight=0 if (cell := cells.cell(target)) is None else in_flight(cell),
-            )
-            for target, drain in self._drains.of(service)
-        )
 
 
 def _unknown_instance(service: str, address: str, members: Iterable[str]) -> NotKnown:

@@ -100,6 +100,7 @@ class WorkerPool:
         self._slots = tuple(_Slot(n, os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)) for n in range(workers))
         self._stopping = trio.Event()
         self._is_killing = False
+        self._is_replaced = False
         self._halted = ""
         self._scope = trio.CancelScope()
 
@@ -143,11 +144,15 @@ class WorkerPool:
                     slot, Tell.REFUTE, service=target.service, instance=target.address, since=since, detail=detail
                 )
 
-    def drain(self) -> None:
-        """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts."""
+    def drain(self, *, is_replaced: bool = False) -> None:
+        """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts.
+
+        `is_replaced`: another gateway takes the connections from now on, from the same sockets.
+        """
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self._is_replaced = is_replaced
         # The workers' copies alone remain, each closed once its queue is served: a listening socket that stayed
         # open here would take connections that nobody answers.
         self._listeners.close()
@@ -322,7 +327,7 @@ class WorkerPool:
     def _drain_slot(self, slot: _Slot) -> None:
         if slot.process is not None:
             slot.state = "draining"
-            self._tell(slot, Tell.DRAIN)
+            self._tell(slot, Tell.DRAIN, is_replaced=self._is_replaced)
 
     # --- deadlines -------------------------------------------------------------------------
     async def _enforce_drain_timeout(self) -> None:

@@ -132,6 +132,7 @@ class Worker:
     def _on_tell(self, tell: Tell, fields: dict[str, object]) -> None:
         if tell is Tell.DRAIN:
             seconds = fields.get("timeout", self._ctx.settings.drain_timeout)
+            self._ctx.is_replaced = fields.get("is_replaced") is True
             self._drain(float(seconds) if isinstance(seconds, int | float) else self._ctx.settings.drain_timeout)
         elif tell is Tell.STOP:
             self._loop.is_stopping = True
