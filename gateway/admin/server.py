@@ -14,11 +14,14 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-import hypercorn.trio
 import structlog
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.logging import Logger
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -34,7 +37,8 @@ from gateway.admin.secure import Secured
 
 BACKLOG = 100
 BODY_BYTES = 65536  # of a request
-LINGER = 1.0  # seconds that answers under way may still take when the server stops
+LATECOMERS = 0.5  # seconds in which a request may still come on a connection when the server stops
+LINGER = 1.0  # seconds that answers under way may then take
 
 log = structlog.get_logger("gateway.admin")
 
@@ -124,21 +128,23 @@ async def serve(
     listener = await listen(bind) if isinstance(bind, str) else bind
     address = address_of(listener)
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns and closes it from here on
-    config.backlog = BACKLOG
-    config.graceful_timeout = LINGER
     config.include_server_header = False
     config.logger_class = _ControlPlaneLogger
-    async with trio.open_nursery() as nursery:
-        run = partial(
-            hypercorn.trio.serve,
-            make_app(facade, address),  # type: ignore[arg-type]  # starlette and hypercorn spell the ASGI types apart
-            config,
-            mode="asgi",
-            shutdown_trigger=None if shutdown is None else shutdown.wait,
-        )
-        await nursery.start(run)
-        task_status.started(address)
+    app = ASGIWrapper(make_app(facade, address))  # type: ignore[arg-type]  # they spell ASGI's types apart
+    context = WorkerContext(None)
+    shutdown = trio.Event() if shutdown is None else shutdown
+    # hypercorn.trio.serve would end connections as soon as it ceases to accept, those whose request is on its way too.
+    handle = partial(TCPServer, app, config, context, ConnectionState({}))
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as acceptors:
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
+            await acceptors.start(partial(trio.serve_listeners, handle, listeners, handler_nursery=connections))
+            task_status.started(address)
+            await shutdown.wait()
+            acceptors.cancel_scope.cancel()
+        await trio.sleep(LATECOMERS)
+        await context.terminated.set()  # idle connections close, others with the answer under way
+        connections.cancel_scope.deadline = trio.current_time() + LINGER
 
 
 async def _down(facade: Facade) -> Reply:

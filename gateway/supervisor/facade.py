@@ -75,6 +75,7 @@ class Gateway:
         self._on_serving = on_serving
         self._on_drain = on_drain
         self._on_upgrade = on_upgrade
+        self._is_joining = False
         self._is_replaced = False
         self._has_served = False
         self._version = version("gw")
@@ -130,6 +131,8 @@ class Gateway:
 
     def not_ready(self) -> tuple[str, ...]:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""
+        if self._is_replaced:
+            return ()  # whoever still asks here means the addresses, and those are served
         if self._pool.is_stopping:
             return ("the gateway is draining",)
         workers = (f"worker {each.id} is {each.state}" for each in self._pool.facts() if each.state != "serving")
@@ -157,7 +160,8 @@ class Gateway:
         if self._is_replaced:
             return  # whoever asks here is served by another one
         is_ready = not self.not_ready()
-        if self._registry.set_ready(is_ready):
+        is_joining = self._is_joining and not self._has_served and not self._pool.is_stopping
+        if not is_joining and self._registry.set_ready(is_ready):
             log.info("ready" if is_ready else "not ready", reasons=self.not_ready())
             self._publisher.on_change()
         if self._pool.is_ready and not self._has_served:
@@ -204,6 +208,12 @@ class Gateway:
         log.info("draining")
         self._on_drain()
         self._pool.drain()
+
+    def join(self) -> None:
+        """Workers begin beside those of a gateway that is replaced: the listen address has been ready all the time."""
+        self._is_joining = True
+        self._registry.set_ready(True)
+        self._publisher.publish()
 
     def give_way(self) -> None:
         """Another gateway has taken the connections: drain, without a word to clients that this one ends."""

@@ -17,7 +17,6 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -122,6 +121,7 @@ class Supervisor:
         self._taken = taken
         self._admin = admin
         self._admin_end = trio.Event()
+        self._admin_over = trio.Event()
         self._failure = ""
         self._board_fd = memory.create("gw-board", board_bytes())
         self._ledger_fd = memory.create("gw-ledger", ledger_bytes(workers))
@@ -194,6 +194,8 @@ class Supervisor:
                 nursery.start_soon(self._upgrader.run)
                 nursery.start_soon(self._after_start, nursery)
                 self._failure = await self._wait_informed() or await self._pool.run()
+                if self._admin_end.is_set():
+                    await self._admin_over.wait()
             nursery.cancel_scope.cancel()
         os.close(self._board_fd)
         os.close(self._ledger_fd)
@@ -230,6 +232,8 @@ class Supervisor:
         if not self._taken:
             return ""
         failure = await takeover.wait_informed(self._gateway.uninformed, self._registry, self._pool)
+        if not failure:
+            self._gateway.join()
         return failure if self._taken.running else ""  # nobody else would go on
 
     async def _after_start(self, nursery: trio.Nursery) -> None:
@@ -257,8 +261,12 @@ class Supervisor:
     async def _lead(self, nursery: trio.Nursery) -> None:
         """From now on this is the gateway that is operated, and that writes the files."""
         assert self._admin is not None
-        await nursery.start(partial(server.serve, self._gateway, self._admin.dup(), shutdown=self._admin_end))
+        await nursery.start(self._serve_admin, self._admin.dup())
         self._discovery.pen.take()
+
+    async def _serve_admin(self, listener: socket.socket, *, task_status: trio.TaskStatus[str]) -> None:
+        await server.serve(self._gateway, listener, shutdown=self._admin_end, task_status=task_status)
+        self._admin_over.set()
 
     def _registration_key(self) -> list[str]:
         return registration_key(self._started_with, self._listeners.addresses[0])
