@@ -21,7 +21,7 @@ class WorkerState(IntEnum):
     STARTING = 0
     SERVING = 1
     DRAINING = 2
-    ORPHANED = 3  # the supervisor is gone; still serving for a short grace
+    ORPHANED = 3  # the supervisor is gone; still serving for a short grace, or until a new gateway does
 
 
 class Tell(StrEnum):
@@ -47,6 +47,7 @@ class WorkerSpec:
     ledger: int
     wake: int  # eventfd, written after each publication
     control: int  # SOCK_SEQPACKET
+    orphan_name: str  # where it can be called once its supervisor is gone; see gateway.handover.sockets
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -220,13 +220,18 @@ def replace_gateway(
 
 
 def begin_to_replace(
-    old: RunningGateway, config: str, *, workers: int = 2, arguments: Sequence[str] = ()
+    old: RunningGateway,
+    config: str,
+    *,
+    workers: int = 2,
+    arguments: Sequence[str] = (),
+    flag: Sequence[str] = ("--replace",),
 ) -> RunningGateway:
-    """The same, not waited for."""
+    """The same, not waited for; `flag` makes it replace a gateway that runs."""
     folder = old.config_path.parent / f"after-{old.pid}"
     folder.mkdir()
     where = ["--listen", old.listen, "--admin", old.admin]
-    return RunningGateway(folder, config, ["--workers", str(workers), *where, "--replace", *arguments], {})
+    return RunningGateway(folder, config, ["--workers", str(workers), *where, *flag, *arguments], {})
 
 
 def _ask(address: str, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Answer:

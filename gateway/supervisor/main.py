@@ -119,6 +119,7 @@ class Supervisor:
         self._started_with = loaded
         self._on_ready = on_ready
         self._taken = taken
+        self._group = group = new_group()
         self._admin = admin
         self._admin_end = trio.Event()
         self._admin_over = trio.Event()
@@ -133,6 +134,7 @@ class Supervisor:
         self._pool = WorkerPool(
             workers,
             listeners=listeners,
+            group=group,
             board=self._board_fd,
             ledger_fd=self._ledger_fd,
             ledger=self._ledger,
@@ -150,7 +152,6 @@ class Supervisor:
         self._watch = LedgerWatch(self._ledger, self._registry, self._publisher, self._pool.refute)
         self._sampler = Sampler(self._ledger, self._registry, self._publisher)
         self._reloader = Reloader(lambda: _usable(reload()), self._apply)
-        group = new_group()
         self._listeners = listeners
         self._upgrader = Upgrader(group, successor_command(sys.orig_argv))
         self._gateway = Gateway(
@@ -172,7 +173,6 @@ class Supervisor:
             on_drain=self._on_drain,
             on_upgrade=self._upgrader.request,
         )
-        self._group = group
         self._registration = self_registration(loaded, listeners.addresses[0], lambda: not self._gateway.not_ready())
         self._is_serving = trio.Event()
 

@@ -30,6 +30,7 @@ import trio
 
 from gateway.admin.facts import WorkerFacts
 from gateway.control import MESSAGE_BYTES, Tell, WorkerSpec, decode_message, encode_message
+from gateway.handover.sockets import orphan_name
 from gateway.shm.layout import R_HEARTBEAT_NS, row_word
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.listeners import Listeners
@@ -73,6 +74,7 @@ class WorkerPool:
         workers: int,
         *,
         listeners: Listeners,
+        group: str,
         board: int,
         ledger_fd: int,
         ledger: Ledger,
@@ -82,12 +84,13 @@ class WorkerPool:
         command: Callable[[WorkerSpec], Sequence[str]] = worker_command,
         patience: Patience | None = None,
     ) -> None:
-        """`board` and `ledger_fd` are descriptors; `on_change` is called after any worker changed its state.
+        """`group`: see `gateway.handover.sockets`; `board` and `ledger_fd` are descriptors.
 
-        `on_ejection` is called when a worker ejected an instance or took it back, with its words and whether
-        the ejection is over.
+        `on_change` is called after any worker changed its state, `on_ejection` when a worker ejected an instance or
+        took it back, with its words and whether the ejection is over.
         """
         self._listeners = listeners
+        self._group = group
         self._board = board
         self._ledger_fd = ledger_fd
         self._ledger = ledger
@@ -257,6 +260,7 @@ class WorkerPool:
             ledger=self._ledger_fd,
             wake=slot.wake,
             control=theirs.fileno(),
+            orphan_name=orphan_name(self._group, slot.number),
         )
         try:
             with theirs:

@@ -47,10 +47,10 @@ from gateway.worker.accept import Listener
 from gateway.worker.access_log import AccessLog
 from gateway.worker.control import Control, Wake
 from gateway.worker.loop import Loop
+from gateway.worker.orphan import ORPHAN_GRACE, Orphan, say
 from gateway.worker.view import View
 
 HEARTBEAT_SECONDS: Final = 0.5
-ORPHAN_GRACE: Final = 5.0  # seconds that a worker serves on after its supervisor is gone, before it drains
 _EMPTY: Final = compile_table(())
 
 
@@ -89,10 +89,13 @@ class Worker:
         self._view = View(board, first, decoder)
         self._loop = Loop(ctx, self._view.refresh)
         ctx.network = self._loop
+        self._spec = spec
+        self._orphan: Orphan | None = None
         self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
         self._wake = Wake(self._loop, spec.wake)
         self._view.start(ctx, spec.workers, self._control.tell_ejection)
-        self._listeners = [Listener(self._loop, ctx, socket.socket(fileno=fd)) for fd in spec.listeners]
+        self._sockets = [socket.socket(fileno=fd) for fd in spec.listeners]
+        self._listeners = [Listener(self._loop, ctx, sock) for sock in self._sockets]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(
             (row_word(self._row, word), name)
@@ -148,13 +151,38 @@ class Worker:
             service.refute(str(fields.get("instance")), since, self._ctx.now, str(fields.get("detail")))
 
     def _on_supervisor_gone(self) -> None:
-        if self._state is WorkerState.SERVING:
-            self._enter(WorkerState.ORPHANED)
-            self._ctx.deadlines.arm(self._alarm, self._ctx.now + ORPHAN_GRACE)
+        if self._state is not WorkerState.SERVING:
+            return
+        self._enter(WorkerState.ORPHANED)
+        event = "the supervisor is gone: serving on for a moment, unless a new gateway takes over"
+        self._report("error", event, seconds=ORPHAN_GRACE)
+        self._serve_for(ORPHAN_GRACE)
+        try:
+            self._orphan = Orphan(
+                self._loop,
+                self._spec.orphan_name,
+                self._sockets,
+                self._spec.workers,
+                serve_for=self._serve_for,
+                on_ready=self._on_replaced,
+                say=self._report,
+            )
+        except OSError as error:
+            self._report("error", "a new gateway cannot take over from this worker", error=str(error))
+
+    def _serve_for(self, seconds: float) -> None:
+        """An orphan's time."""
+        if self._state is WorkerState.ORPHANED:
+            self._ctx.deadlines.arm(self._alarm, self._ctx.now + seconds)
+
+    def _on_replaced(self) -> None:
+        self._ctx.is_replaced = True
+        self._drain(self._ctx.settings.drain_timeout)
 
     def _on_alarm(self, now: float) -> None:
         """The orphan's grace or the drain is over."""
         if self._state is WorkerState.ORPHANED:
+            self._report("warning", "no new gateway has taken over, draining")
             self._drain(self._ctx.settings.drain_timeout)
         else:
             self._loop.is_stopping = True
@@ -164,6 +192,8 @@ class Worker:
         if self._ctx.draining:
             return
         self._enter(WorkerState.DRAINING)
+        if self._orphan is not None:
+            self._orphan.close()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -203,7 +233,10 @@ class Worker:
         self._words[row_word(self._row, R_LOG_DROPPED)] = self._log.dropped
 
     def _report(self, level: str, event: str, **fields: object) -> None:
-        self._control.report(level, event, **fields)
+        if self._control.is_gone:
+            say(self._row, self._ctx.settings.access_format, level, event, **fields)
+        else:
+            self._control.report(level, event, **fields)
 
 
 async def serve(spec: WorkerSpec) -> None:

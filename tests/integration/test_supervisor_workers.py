@@ -18,6 +18,7 @@ import structlog
 import trio
 
 from gateway.control import EXIT_CANNOT_BOOT, WorkerSpec
+from gateway.handover.sockets import new_group
 from gateway.shm import memory
 from gateway.shm.layout import R_CONNECTIONS_TOTAL, row_word
 from gateway.shm.ledger import Ledger, ledger_bytes
@@ -72,6 +73,7 @@ class Gang:
         self.pool = WorkerPool(
             workers,
             listeners=self.listeners,
+            group=new_group(),
             board=self.board,
             ledger_fd=self.ledger_fd,
             ledger=self.ledger,
