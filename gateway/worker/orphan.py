@@ -113,10 +113,10 @@ class _Caller:
 
 
 def say(worker: int, form: str, level: str, event: str, **fields: object) -> None:
-    """A line to standard error, in the form of the supervisor's log: "json" or "console"."""
+    """A line to standard error, in the form of the supervisor's log: JSON, or for people if `form` is "console"."""
     time = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     more = {"worker": worker, **fields}
-    if form == "json":
+    if form != "console":
         line = json.dumps({"time": time, "level": level, "role": "worker", "pid": os.getpid(), "event": event, **more})
     else:
         line = f"{time} [{level}] {event} role=worker pid={os.getpid()} " + " ".join(
