@@ -25,10 +25,9 @@ from typing import Final, cast
 import structlog
 
 from discovery.model import join_address
+from gateway.control import BACKLOG
 from gateway.supervisor.sharing import lacking, share_out
 
-# The kernel cuts it down to net.core.somaxconn. Long queues are what a restarting worker lives on.
-BACKLOG: Final = 4096
 MIGRATE_REQ: Final = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 
 log = structlog.get_logger(__name__)
@@ -110,7 +109,7 @@ def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[soc
     family, where = _resolve(address)
     name = (where[1] == 0 and adopted.bound.get(address)) or join_address(where[0], where[1])
     sockets = list(adopted.by_address.get(name, ()))
-    wanted = lacking(len(sockets), workers)
+    wanted, is_served = lacking(len(sockets), workers), bool(sockets)
     if sockets:
         where = sockets[0].getsockname()
     elif where[1] != 0 and not adopted.shares_port(where[1]):
@@ -121,8 +120,9 @@ def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[soc
         sockets.append(sock)
         where = (where[0], sock.getsockname()[1], *where[2:])
     try:
-        # Only once all are bound: a socket that fails must not leave connections queued on the others.
-        for sock in bound[len(bound) - wanted :]:
+        # Only once all are bound: a socket that fails must not leave connections queued on the others. And beside
+        # sockets that are served only by the worker itself, once it serves: connections would wait for its start.
+        for sock in () if is_served else bound[len(bound) - wanted :]:
             sock.listen(BACKLOG)
     except OSError as error:
         raise ListenError(_explain(address, error)) from error

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from gateway.control import Tell, WorkerSpec, WorkerState
+from gateway.control import BACKLOG, Tell, WorkerSpec, WorkerState
 from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Alarm
 from gateway.proxy.downstream import Downstream
@@ -95,6 +95,9 @@ class Worker:
         self._wake = Wake(self._loop, spec.wake)
         self._view.start(ctx, spec.workers, self._control.tell_ejection)
         self._sockets = [socket.socket(fileno=fd) for fd in spec.listeners]
+        for sock in self._sockets:
+            if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                sock.listen(BACKLOG)
         self._listeners = [Listener(self._loop, ctx, sock) for sock in self._sockets]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(

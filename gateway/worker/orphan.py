@@ -54,6 +54,7 @@ class Orphan:
         self._serve_for = serve_for
         self._on_ready = on_ready
         self._say = say
+        self._holders = 0  # who have its sockets and get ready
         self.fd = self._sock.fileno()
         loop.register(self, select.EPOLLIN)
 
@@ -85,6 +86,7 @@ class Orphan:
         return b""
 
     def on_taken(self, pid: int) -> None:
+        self._holders += 1
         self._serve_for(TAKEOVER_WITHIN)
 
     def on_ready(self, pid: int, fields: dict[str, Any]) -> None:
@@ -93,7 +95,9 @@ class Orphan:
 
     def on_abandoned(self, pid: int) -> None:
         self._say("warning", "the new gateway ended before it was ready", successor_pid=pid, seconds=ORPHAN_GRACE)
-        self._serve_for(ORPHAN_GRACE)
+        self._holders -= 1
+        if not self._holders:
+            self._serve_for(ORPHAN_GRACE)
 
 
 class _Caller:
