@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from enum import IntEnum, StrEnum
 
 MESSAGE_BYTES = 4096
-# Of listening sockets; the kernel cuts it down to net.core.somaxconn. Long queues are what a restarting worker lives on.
+# Of listening sockets; the kernel cuts it down to net.core.somaxconn. A worker that is restarted lives on long queues.
 BACKLOG = 4096
 EXIT_CANNOT_BOOT = 3  # the supervisor halts instead of restarting: trying again would fail the same way
 
