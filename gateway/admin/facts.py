@@ -6,6 +6,7 @@ are tested with plain values.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -186,6 +187,11 @@ class Pulse:
     version: str
     not_ready: tuple[str, ...]  # reasons, in plain words; none: it is ready
     draining: bool
+
+
+def unknown_instance(service: str, address: str, members: Iterable[str]) -> NotKnown:
+    """`members` are the addresses of those that the service has."""
+    return NotKnown(f"Service {service!r} has no instance {address!r}.", "instance", tuple(members))
 
 
 class Facade(Protocol):

@@ -23,7 +23,7 @@ from discovery.health_tags import overridden
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
 from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
-from gateway.admin.facts import NotKnown, RouteFacts, ServiceFacts
+from gateway.admin.facts import NotKnown, RouteFacts, ServiceFacts, unknown_instance
 from gateway.shm.cells import CellsExhausted
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import RouteRecord, Snapshot, WorkerSettings
@@ -113,16 +113,14 @@ class Registry:
 
     def apply_transition(self, transition: Transition, now: float) -> None:
         """A change of health."""
-        member = self._member(transition.target)
-        if member is None:
+        if (member := self._member(transition.target)) is None:
             return  # it left while the probe was under way
         member.health, member.detail, member.since = transition.health, transition.detail, now
         self._dirty.add(transition.target.service)
 
     def apply_verdict(self, target: Target, verdict: Verdict) -> None:
         """The result of a probe: counted, and shown as the reason."""
-        member = self._member(target)
-        if member is None:
+        if (member := self._member(target)) is None:
             return
         member.detail = verdict.detail
         if verdict.ok:
@@ -141,8 +139,7 @@ class Registry:
 
     def explain_ejection(self, target: Target, detail: str, *, is_over: bool) -> None:
         """Why a worker ejected an instance, or why it takes it back before the time is over."""
-        member = self._member(target)
-        if member is None:
+        if (member := self._member(target)) is None:
             return
         if is_over:
             member.readmission = detail
@@ -161,7 +158,7 @@ class Registry:
             return False
         members = self._members_of(service)
         if address not in members:
-            raise _unknown_instance(service, address, members)
+            raise unknown_instance(service, address, members)
         members[address].drain = self._drains.begin(target, by, now + self._unix_offset)
         self._dirty.add(service)
         return True
@@ -171,7 +168,7 @@ class Registry:
         ended = self._drains.end(Target(service, address))
         member = self._member(Target(service, address))
         if ended is None and member is None:
-            raise _unknown_instance(service, address, self._members_of(service))
+            raise unknown_instance(service, address, self._members_of(service))
         if ended is None:
             return False
         if member is not None:
@@ -183,7 +180,7 @@ class Registry:
         """What the gateway that is being replaced knew, or knows now: its drains hold at once."""
         self._heritage = heritage
         self._drains.replace(heritage.drains)
-        for target, member in self._members():
+        for target, member in self.members():
             member.drain = self._drains.get(target)
         self._dirty.update(self._services)
 
@@ -247,13 +244,8 @@ class Registry:
     @property
     def is_unprobed(self) -> bool:
         """Is there a provisional instance that no probe has judged yet?"""
-        unknown = (member for _, member in self._members() if member.health is Health.UNKNOWN)
+        unknown = (member for _, member in self.members() if member.health is Health.UNKNOWN)
         return bool(self._dirty) or any(member.instance.provisional for member in unknown)
-
-    @property
-    def is_unjudged(self) -> bool:
-        """Is there an instance of which no probe has said anything yet?"""
-        return bool(self._dirty) or any(member.is_unjudged for _, member in self._members())
 
     def health(self, target: Target) -> Health:
         """As far as it is known."""
@@ -262,7 +254,7 @@ class Registry:
 
     def bequeath(self, now: float) -> Heritage:
         """What a successor should know."""
-        return Heritage(now, {target: Heirloom.of(each) for target, each in self._members()}, self._drains.all)
+        return Heritage(now, {target: Heirloom.of(each) for target, each in self.members()}, self._drains.all)
 
     def service_facts(self, in_flight: Callable[[int], int]) -> tuple[ServiceFacts, ...]:
         """`in_flight` counts attempts on an instance cell."""
@@ -271,8 +263,7 @@ class Registry:
 
     def one_service(self, name: str, in_flight: Callable[[int], int]) -> ServiceFacts | None:
         """The same of one, if there is one of this name."""
-        service = self._services.get(name)
-        if service is None:
+        if (service := self._services.get(name)) is None:
             return None
         drains = self._drains.facts(name, self.instance_cells, in_flight, service.members)
         return service.facts(self._unix_offset, drains)
@@ -317,7 +308,8 @@ class Registry:
         self._relisted.update(services)
         self._dirty |= self._relisted
 
-    def _members(self) -> Iterator[tuple[Target, Member]]:
+    def members(self) -> Iterator[tuple[Target, Member]]:
+        """All instances of all services."""
         for name, service in self._services.items():
             for address, member in service.members.items():
                 yield Target(name, address), member
@@ -401,11 +393,6 @@ class Registry:
 
     def _members_of(self, service: str) -> dict[str, Member]:
         """Raises NotKnown."""
-        found = self._services.get(service)
-        if found is None:
+        if (found := self._services.get(service)) is None:
             raise NotKnown(f"There is no service {service!r}.", "service", tuple(self._services))
         return found.members
-
-
-def _unknown_instance(service: str, address: str, members: Iterable[str]) -> NotKnown:
-    return NotKnown(f"Service {service!r} has no instance {address!r}.", "instance", tuple(members))

@@ -183,7 +183,8 @@ async def wait_informed(uninformed: Callable[[], Sequence[str]], registry: Regis
             return f"it is not ready after {ANSWERED_WITHIN:.0f} s ({'; '.join(missing)}); the running one goes on"
         if not missing:
             answered_at = min(answered_at, now)
-            if not registry.is_unjudged or now > answered_at + PROBED_WITHIN:
+            is_pending = registry.is_unprobed or any(member.is_unjudged for _, member in registry.members())
+            if not is_pending or now > answered_at + PROBED_WITHIN:
                 break
         await trio.sleep(_AGAIN)
     return ""

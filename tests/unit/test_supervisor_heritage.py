@@ -53,7 +53,7 @@ def test_a_successor_knows_health_history_and_drains_from_the_first_snapshot_on(
     assert after.news() == []  # nothing became of anybody
     assert after.facts() == before.facts()
     assert after.registry.health(WEB) is Health.HEALTHY
-    assert not after.registry.is_unjudged
+    assert not any(member.is_unjudged for _, member in after.registry.members())
     assert after.registry.undrain("web", TWO.address, "bob")
     after.build()
     assert after.standbys()[TWO.address] is Standby.ELIGIBLE
@@ -73,7 +73,7 @@ def test_an_instance_that_is_listed_too_late_is_probed_first() -> None:
     before = left()
     after = successor(bequeathed(before), before.now + LASTS + 1.0)
     assert after.standbys()[ONE.address] is Standby.NOT_PROBED
-    assert after.registry.is_unjudged
+    assert all(member.is_unjudged for _, member in after.registry.members())
 
 
 def test_an_instance_that_is_not_to_be_probed_any_more_counts_as_such() -> None:
