@@ -45,6 +45,7 @@ class WorkerSpec:
     listeners: tuple[int, ...]
     board: int
     ledger: int
+    stories: int
     wake: int  # eventfd, written after each publication
     control: int  # SOCK_SEQPACKET
 

@@ -14,6 +14,7 @@ from discovery.source import SourceState
 from gateway.admin.explanation import Asked, Explained
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.shm.storybook import StoryBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,9 @@ class Facade(Protocol):
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def stories(self) -> StoryBook: ...
 
     def facts(self) -> Facts:
         """The present, as values."""

@@ -20,6 +20,7 @@ from gateway.admin.explanation import Asked, Explained
 from gateway.admin.facts import Facts, Progress, Pulse
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.shm.storybook import StoryBook
 from gateway.supervisor.explain import Known, explain
 from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registry import Registry
@@ -40,6 +41,7 @@ class Gateway:
         listen: Sequence[str],
         sources: Callable[[], Sequence[str]],
         ledger: Ledger,
+        stories: StoryBook,
         registry: Registry,
         publisher: Publisher,
         pool: WorkerPool,
@@ -56,6 +58,7 @@ class Gateway:
         self._listen = tuple(listen)
         self._sources = sources
         self._ledger = ledger
+        self._stories = stories
         self._registry = registry
         self._publisher = publisher
         self._pool = pool
@@ -71,6 +74,10 @@ class Gateway:
     @property
     def ledger(self) -> Ledger:
         return self._ledger
+
+    @property
+    def stories(self) -> StoryBook:
+        return self._stories
 
     def facts(self) -> Facts:
         not_ready, trouble = self.not_ready(), self._trouble()
