@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, cast
+from urllib.parse import quote
 
 import httpx
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.admin.explanation import Explained
     from gateway.admin.progress import Progress
     from gateway.admin.status import RouteTables, ServiceTables, Status
+    from gateway.admin.why import StoriesAnswer
     from gateway.config.describe import Config
 
 DEFAULT_ADMIN: Final = "127.0.0.1:9901"
@@ -150,6 +152,14 @@ class AdminClient:
 
     def explain(self, asked: Mapping[str, object]) -> Explained:
         return cast("Explained", self._ask("POST", "/api/explain", asked=asked))
+
+    def why(self, request_id: str) -> StoriesAnswer:
+        """What is remembered of requests with this id, newest first. Refused where that is nothing."""
+        return cast("StoriesAnswer", self._ask("GET", f"/api/why?request_id={quote(request_id, safe='')}"))
+
+    def failures(self, last: int) -> StoriesAnswer:
+        """The last so many failures and retries, newest first."""
+        return cast("StoriesAnswer", self._ask("GET", f"/api/why?last={last}"))
 
     def reload(self) -> Reloaded:
         return cast("Reloaded", self._ask("POST", "/api/reload", timeout=60.0))  # names may take a while to resolve

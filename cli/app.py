@@ -206,6 +206,32 @@ Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, 
 
 
 @app.command()
+def why(
+    request_id: Annotated[
+        str, typer.Argument(metavar="[REQUEST_ID]", help="As in X-Request-ID of the response.", show_default=False)
+    ] = "",
+    errors: Annotated[bool, typer.Option("--errors", help="The last failures and retries instead.")] = False,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, max=1000, help="So many of them, with --errors.")
+    ] = 20,
+    json: Json = False,
+    admin: Admin = None,
+) -> None:
+    """Tell the story of one recent request.
+
+    Worker, route, candidates, pick, every attempt with its timing and outcome, the reason and what it means. Exits 1
+    when no worker remembers it: failures are remembered longer than requests that went well.
+    """
+    from cli import why as stories
+
+    if errors == bool(request_id):
+        raise typer.BadParameter("Give either a REQUEST_ID or --errors.")
+    if errors:
+        _talk(lambda: stories.failures(admin, last, as_json=json))
+    _talk(lambda: stories.why(admin, request_id, as_json=json))
+
+
+@app.command()
 def drain(
     service: Service,
     instance: Instance,

@@ -47,6 +47,7 @@ class WorkerSpec:
     listeners: tuple[int, ...]
     board: int
     ledger: int
+    stories: int
     wake: int  # eventfd, written after each publication
     control: int  # SOCK_SEQPACKET
     orphan_name: str  # where it can be called once its supervisor is gone; see gateway.handover.sockets

@@ -16,6 +16,7 @@ from gateway.admin.explanation import Asked, Explained
 from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.shm.storybook import StoryBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +210,9 @@ class Facade(Protocol):
     def access(self) -> Access:
         """Who may operate the gateway, as configured now."""
         ...
+
+    @property
+    def stories(self) -> StoryBook: ...
 
     def facts(self) -> Facts:
         """The present, as values."""

@@ -29,6 +29,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.admin import handlers, metrics
+from gateway.admin import why as stories
 from gateway.admin.exposition import Exposition
 from gateway.admin.facts import Facade
 from gateway.admin.handlers import Reply
@@ -100,6 +101,7 @@ def make_app(facade: Facade, bound: str) -> Secured:
             Route("/api/services", show(handlers.show_services), methods=["GET"]),
             Route("/api/progress", show_progress, methods=["GET"]),
             Route("/api/config", show(handlers.show_config), methods=["GET"]),
+            Route("/api/why", _show_why(facade), methods=["GET"]),
             Route("/api/reload", operate(handlers.reload), methods=["POST"]),
             Route("/api/explain", operate_with(handlers.explain), methods=["POST"]),
             Route("/api/drain", operate_with(_at_once(handlers.drain)), methods=["POST"]),
@@ -111,6 +113,13 @@ def make_app(facade: Facade, bound: str) -> Secured:
     )
     app.router.redirect_slashes = False
     return Secured(app, facade, bound)
+
+
+def _show_why(facade: Facade) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return _respond(await stories.why(facade, request.query_params))
+
+    return endpoint
 
 
 async def serve(

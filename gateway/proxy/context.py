@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway.proxy.counts import Counts
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.service import LiveService
+from gateway.proxy.stories import Stories
 from gateway.proxy.transport import Network
 from gateway.routing.match import RouteTable
 from gateway.shm.code_slots import CodeSlots
@@ -122,6 +123,7 @@ class Context:
         "services",
         "settings",
         "stats",
+        "stories",
         "table",
         "trusts",
         "via_field",
@@ -138,6 +140,7 @@ class Context:
         row: int,
         codes: CodeSlots,
         access: AccessLog,
+        stories: Stories,
         trusts: Trust,
         report: Reporter,
         rng: random.Random,
@@ -150,6 +153,7 @@ class Context:
         self.counts = Counts(words, row, codes)
         self.network: Network  # the loop, which needs the context first
         self.access = access
+        self.stories = stories
         self.ids = Ids(rng)
         self.report = report
         self.deadlines = Deadlines()

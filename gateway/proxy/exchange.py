@@ -55,12 +55,12 @@ class Exchange:
         self.status = 0
         self.reason: Reason | None = None
         self.detail = ""
-        self.attempts = 0
+        self.attempts: int = 0
         self.failed = attempts.NONE  # those that ended without a whole response
         self.candidates = 0
         self.instance: LiveInstance | None = None
         self.bytes_out = 0
-        self.upstream_seconds = -1.0
+        self.upstream_seconds: float = -1.0
         self.response_started = False
         self.tunnel: Tunnel
         self._body: RequestBody | None = None
@@ -73,7 +73,7 @@ class Exchange:
         self._turn: RetryTurn | None = None  # of the service's retry budget
         self.up: Upstream | None = None
         self.attempt_started = 0.0
-        self.connect_seconds = -1.0  # of the attempt; less than 0: not connected, or reused
+        self.connect_seconds: float = -1.0  # of the attempt; less than 0: not connected, or reused
         self.is_reused = False
         self._chunked_down = False
         self._close = False

@@ -21,6 +21,7 @@ from gateway.admin.facts import Access, Facts, Progress, Pulse
 from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.shm.storybook import StoryBook
 from gateway.supervisor.explain import Known, explain
 from gateway.supervisor.publisher import Publisher
 from gateway.supervisor.registry import Registry
@@ -41,6 +42,7 @@ class Gateway:
         listen: Sequence[str],
         sources: Callable[[], Sequence[str]],
         ledger: Ledger,
+        stories: StoryBook,
         registry: Registry,
         publisher: Publisher,
         pool: WorkerPool,
@@ -63,6 +65,7 @@ class Gateway:
         self._listen = tuple(listen)
         self._sources = sources
         self._ledger = ledger
+        self._stories = stories
         self._registry = registry
         self._publisher = publisher
         self._pool = pool
@@ -88,6 +91,10 @@ class Gateway:
     @property
     def access(self) -> Access:
         return self._access()
+
+    @property
+    def stories(self) -> StoryBook:
+        return self._stories
 
     def facts(self) -> Facts:
         not_ready = self.not_ready()

@@ -33,9 +33,10 @@ from gateway.config.describe import CONSUL_FIXED, GATEWAY_FIXED, describe
 from gateway.config.load import ConfigError, Loaded
 from gateway.handover.messages import HandoverError
 from gateway.handover.sockets import new_group
-from gateway.shm import memory
+from gateway.shm import memory, rings
 from gateway.shm.board import BoardWriter, board_bytes
 from gateway.shm.ledger import Ledger, ledger_bytes
+from gateway.shm.storybook import StoryBook
 from gateway.supervisor import heritage, takeover
 from gateway.supervisor.discovery import Discovery
 from gateway.supervisor.facade import Gateway
@@ -127,6 +128,8 @@ class Supervisor:
         self._board_fd = memory.create("gw-board", board_bytes())
         self._ledger_fd = memory.create("gw-ledger", ledger_bytes(workers))
         self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), workers)
+        self._stories_fd = memory.create("gw-stories", rings.rings_bytes(workers))
+        self._stories = StoryBook.initialise(memory.attach(self._stories_fd, writable=True), workers)
         self._registry = Registry(unix_offset=time.time() - time.monotonic())
         self._registry.inherit(taken.heritage())
         self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble, recall=self._registry.health)
@@ -137,6 +140,7 @@ class Supervisor:
             group=group,
             board=self._board_fd,
             ledger_fd=self._ledger_fd,
+            stories_fd=self._stories_fd,
             ledger=self._ledger,
             drain_timeout=lambda: self._loaded.gateway.drain_timeout,
             on_change=self._on_workers,
@@ -160,6 +164,7 @@ class Supervisor:
             listen=listeners.addresses,
             sources=self._discovery.awaited,
             ledger=self._ledger,
+            stories=self._stories,
             registry=self._registry,
             publisher=self._publisher,
             pool=self._pool,
@@ -199,6 +204,7 @@ class Supervisor:
             nursery.cancel_scope.cancel()
         os.close(self._board_fd)
         os.close(self._ledger_fd)
+        os.close(self._stories_fd)
         if self._admin is not None:
             self._admin.close()
         if self._failure:

@@ -77,6 +77,7 @@ class WorkerPool:
         group: str,
         board: int,
         ledger_fd: int,
+        stories_fd: int,
         ledger: Ledger,
         drain_timeout: Callable[[], float],
         on_change: Callable[[], None],
@@ -84,7 +85,7 @@ class WorkerPool:
         command: Callable[[WorkerSpec], Sequence[str]] = worker_command,
         patience: Patience | None = None,
     ) -> None:
-        """`group`: see `gateway.handover.sockets`; `board` and `ledger_fd` are descriptors.
+        """`group`: see `gateway.handover.sockets`; `board` and what ends in `_fd` are descriptors.
 
         `on_change` is called after any worker changed its state, `on_ejection` when a worker ejected an instance or
         took it back, with its words and whether the ejection is over.
@@ -93,6 +94,7 @@ class WorkerPool:
         self._group = group
         self._board = board
         self._ledger_fd = ledger_fd
+        self._stories_fd = stories_fd
         self._ledger = ledger
         self._drain_timeout = drain_timeout
         self._on_change = on_change
@@ -258,6 +260,7 @@ class WorkerPool:
             listeners=self._listeners.for_worker(slot.number),
             board=self._board,
             ledger=self._ledger_fd,
+            stories=self._stories_fd,
             wake=slot.wake,
             control=theirs.fileno(),
             orphan_name=orphan_name(self._group, slot.number),
@@ -267,7 +270,7 @@ class WorkerPool:
                 return await trio.lowlevel.open_process(
                     self._command(spec),
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(*spec.listeners, spec.board, spec.ledger, spec.wake, spec.control),
+                    pass_fds=(*spec.listeners, spec.board, spec.ledger, spec.stories, spec.wake, spec.control),
                     process_group=0,
                     env=MALLOC | os.environ,
                 )

@@ -16,9 +16,11 @@ from gateway.control import BACKLOG, Tell, WorkerSpec, WorkerState
 from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Alarm
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.stories import Stories
 from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
+from gateway.shm import rings
 from gateway.shm.board import BoardReader
 from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import (
@@ -64,6 +66,8 @@ class Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         board = BoardReader(attach(spec.board, writable=False))
         ledger = Ledger(attach(spec.ledger, writable=True), spec.workers)
+        stories = attach(spec.stories, writable=True)
+        rings.check(stories, spec.workers)
         decoder = Decoder()
         copy = board.read()
         if copy is None:
@@ -81,6 +85,7 @@ class Worker:
             row=spec.worker,
             codes=CodeSlots(ledger.words, spec.worker),
             access=self._log,
+            stories=Stories(stories, spec.worker),
             trusts=trust(()),
             report=self._report,
             rng=random.SystemRandom(),  # nobody can guess the next id, and many at a time it costs no more
