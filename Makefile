@@ -35,13 +35,15 @@ help:
 demo: $(RUN_READY)
 	$(BIN)/gw up --demo
 
-# The suite must not pass by skipping: without a Consul or a Prometheus there is no run.
+# The suite must not pass by skipping: without a Consul, a Prometheus or a browser there is no run.
 test: $(TEST_READY)
 	@VENV=$(VENV) scripts/check
 	@scripts/get_consul.sh >/dev/null \
 		|| { echo "make test: scripts/get_consul.sh found no Consul; the suite needs one" >&2; exit 1; }
 	@scripts/get_prometheus.sh >/dev/null \
 		|| { echo "make test: scripts/get_prometheus.sh found no Prometheus; the suite needs one" >&2; exit 1; }
+	@scripts/get_chromium.sh >/dev/null \
+		|| { echo "make test: scripts/get_chromium.sh found no Chromium; the tests of the page need one" >&2; exit 1; }
 	@VENV=$(VENV) scripts/test_compiled -q
 	@VENV=$(VENV) scripts/test_py_consul -q
 	@$(BIN)/python -P -m pytest $(ARGS)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, TypedDict, cast
+from urllib.parse import quote
 
 import httpx
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.admin.explanation import Explained
     from gateway.admin.progress import Progress
     from gateway.admin.status import RouteTables, ServiceTables, Status
+    from gateway.admin.why import StoriesAnswer
     from gateway.config.describe import Config
 
 DEFAULT_ADMIN: Final = "127.0.0.1:9901"
@@ -29,6 +31,7 @@ class AdminAddress:
 
     address: str  # host:port
     origin: str  # "--admin", "GW_ADMIN", "./gateway.toml", "the default"
+    token: str = field(default="", repr=False)  # sent to whoever answers there; "" for none
 
     def __str__(self) -> str:
         return f"{self.address} ({self.origin})"
@@ -49,26 +52,40 @@ class Refused(Exception):
 
 
 def find_admin(option: str | None, environ: Mapping[str, str], folder: Path) -> AdminAddress:
-    """The first of: `--admin`, GW_ADMIN, `admin` in gateway.toml of `folder`, the default."""
-    if option:
-        return AdminAddress(_callable(option), "--admin")
-    if environ.get("GW_ADMIN"):
-        return AdminAddress(_callable(environ["GW_ADMIN"]), "GW_ADMIN")
-    try:
-        tables = tomllib.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return AdminAddress(DEFAULT_ADMIN, "the default")
-    except (OSError, ValueError) as error:  # a broken file must not keep anyone from looking at what runs
-        return AdminAddress(DEFAULT_ADMIN, f"the default, since ./{CONFIG_FILE} cannot be read: {error}")
-    section = tables.get("gateway")
-    written = section.get("admin") if isinstance(section, dict) else None
-    if not isinstance(written, str):
-        return AdminAddress(DEFAULT_ADMIN, f"the default, since ./{CONFIG_FILE} names no admin address")
-    if "${" in written:
-        from gateway.config.document import substitute
+    """The first of: `--admin`, GW_ADMIN, `admin` in gateway.toml of `folder`, the default.
 
-        written = str(substitute(written, environ, ("gateway", "admin"), []))
-    return AdminAddress(_callable(written), f"./{CONFIG_FILE}")
+    Its token is GW_ADMIN_TOKEN, else `admin_token` of that file.
+    """
+    written, excuse = _read_file(folder / CONFIG_FILE, environ)
+    token = environ.get("GW_ADMIN_TOKEN") or written.get("admin_token", "")
+    if option:
+        return AdminAddress(_callable(option), "--admin", token)
+    if environ.get("GW_ADMIN"):
+        return AdminAddress(_callable(environ["GW_ADMIN"]), "GW_ADMIN", token)
+    if "admin" in written:
+        return AdminAddress(_callable(written["admin"]), f"./{CONFIG_FILE}", token)
+    return AdminAddress(DEFAULT_ADMIN, f"the default{excuse}", token)
+
+
+def _read_file(path: Path, environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """What a file says under [gateway] of the admin interface, and why it says no address."""
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}, ""
+    except (OSError, ValueError) as error:  # a broken file must not keep anyone from looking at what runs
+        return {}, f", since ./{CONFIG_FILE} cannot be read: {error}"
+    section = tables.get("gateway")
+    found: dict[str, str] = {}
+    for key in ("admin", "admin_token"):
+        text = section.get(key) if isinstance(section, dict) else None
+        if isinstance(text, str) and "${" in text:
+            from gateway.config.document import substitute
+
+            text = substitute(text, environ, ("gateway", key), [])
+        if isinstance(text, str):
+            found[key] = text
+    return found, f", since ./{CONFIG_FILE} names no admin address"
 
 
 def _callable(text: str) -> str:
@@ -136,6 +153,14 @@ class AdminClient:
     def explain(self, asked: Mapping[str, object]) -> Explained:
         return cast("Explained", self._ask("POST", "/api/explain", asked=asked))
 
+    def why(self, request_id: str) -> StoriesAnswer:
+        """What is remembered of requests with this id, newest first. Refused where that is nothing."""
+        return cast("StoriesAnswer", self._ask("GET", f"/api/why?request_id={quote(request_id, safe='')}"))
+
+    def failures(self, last: int) -> StoriesAnswer:
+        """The last so many failures and retries, newest first."""
+        return cast("StoriesAnswer", self._ask("GET", f"/api/why?last={last}"))
+
     def reload(self) -> Reloaded:
         return cast("Reloaded", self._ask("POST", "/api/reload", timeout=60.0))  # names may take a while to resolve
 
@@ -151,7 +176,7 @@ class AdminClient:
         self, method: str, path: str, timeout: float = TIMEOUT, asked: Mapping[str, object] | None = None
     ) -> dict[str, object]:
         try:
-            response = self._http.request(method, path, timeout=timeout, json=asked)
+            response = self._http.request(method, path, timeout=timeout, json=asked, headers=self._headers(method))
         except httpx.ConnectError as error:
             raise NobodyAnswers(self._nobody(_innermost(error))) from error
         except httpx.TimeoutException as error:
@@ -169,6 +194,15 @@ class AdminClient:
         problems, code = body.get("problems", []), response.status_code
         detail = body.get("detail") or body.get("title") or f"status {response.status_code}"
         raise Refused(str(detail), reason=str(body.get("reason", "")), problems=tuple(map(str, problems)), status=code)
+
+    def _headers(self, method: str) -> dict[str, str]:
+        """The token goes only where it is needed."""
+        token = self.where.token
+        if method != "POST" or not token:
+            return {}
+        if not all("!" <= character <= "~" for character in token):  # checked here: httpx would print it
+            raise Refused("The admin token (GW_ADMIN_TOKEN, or admin_token) has characters that no token can have.")
+        return {"Authorization": f"Bearer {token}"}
 
     def _nobody(self, why: str) -> str:
         return (

@@ -73,11 +73,14 @@ def up(
     demo: Annotated[
         bool, typer.Option("--demo", help="Start three small backends as well, and route to them.")
     ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Take over from the running gateway without losing a request.")
+    ] = False,
 ) -> None:
     """Run the gateway in the foreground.
 
     Flags win over environment, environment over file. Without a file, routes come from Consul's tags.
-    SIGTERM and SIGINT drain and exit 0; SIGHUP reloads.
+    SIGTERM and SIGINT drain and exit 0; SIGHUP reloads; SIGUSR2 starts a new gateway that replaces this one.
     """
     import os
 
@@ -89,7 +92,7 @@ def up(
             raise typer.Exit(code)
     from cli.up import up as run
 
-    raise typer.Exit(run(config, workers, listen or [], admin, consul, demo))
+    raise typer.Exit(run(config, workers, listen or [], admin, consul, demo, replace))
 
 
 @app.command()
@@ -208,6 +211,32 @@ def wait(
 
 Service = Annotated[str, typer.Argument(metavar="SERVICE", help="The service's name.", show_default=False)]
 Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="Its address, host:port.", show_default=False)]
+
+
+@app.command()
+def why(
+    request_id: Annotated[
+        str, typer.Argument(metavar="[REQUEST_ID]", help="As in X-Request-ID of the response.", show_default=False)
+    ] = "",
+    errors: Annotated[bool, typer.Option("--errors", help="The last failures and retries instead.")] = False,
+    last: Annotated[
+        int, typer.Option("--last", metavar="N", min=1, max=1000, help="So many of them, with --errors.")
+    ] = 20,
+    json: Json = False,
+    admin: Admin = None,
+) -> None:
+    """Tell the story of one recent request.
+
+    Worker, route, candidates, pick, every attempt with its timing and outcome, the reason and what it means. Exits 1
+    when no worker remembers it: failures are remembered longer than requests that went well.
+    """
+    from cli import why as stories
+
+    if errors == bool(request_id):
+        raise typer.BadParameter("Give either a REQUEST_ID or --errors.")
+    if errors:
+        _talk(lambda: stories.failures(admin, last, as_json=json))
+    _talk(lambda: stories.why(admin, request_id, as_json=json))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from cli.demo import Demo, DemoError
 from gateway.admin.facts import Facts
 from gateway.config.load import ConfigError, Loaded, Overrides, default_file, load
 from gateway.supervisor import main
+from gateway.supervisor.upgrade import PREDECESSOR
 
 NO_ROUTES = """\
 gw: there are no routes: no configuration file was found and no Consul is known. Every request gets 404. Either
@@ -32,10 +33,14 @@ def up(
     admin: str | None,
     consul: str | None,
     demo: bool,
+    replace: bool,
 ) -> int:
     """Run the gateway in the foreground; returns the exit code: 0 after a drain, 1 failed, 2 bad configuration."""
     if demo and config is not None:
         _say("gw: --demo brings its own configuration: leave out either --demo or -c")
+        return 2
+    if demo and replace:
+        _say("gw: --demo is not replaced by another --demo: stop the running one, then start it again")
         return 2
     with ExitStack() as stack:
         playground: Demo | None = None
@@ -59,17 +64,19 @@ def up(
         main.configure_log(loaded)
         if path is None and loaded.consul is None:
             _say(NO_ROUTES)
-        return _run(loaded, read, playground)
+        return _run(loaded, read, playground, replace=replace)
 
 
-def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None) -> int:
+def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None, *, replace: bool) -> int:
     def announce(facts: Facts, admin: str) -> None:
         _say(ready_line(facts, admin))
         if playground is not None:
             _say(playground.hint(facts.listen[0]))
 
+    predecessor = os.environ.pop(PREDECESSOR, "")  # not for those that are started from here
+    run = partial(main.run, loaded, reload=read, on_ready=announce, replace=replace, predecessor=predecessor)
     try:
-        return trio.run(partial(main.run, loaded, reload=read, on_ready=announce))
+        return trio.run(run)
     except main.GatewayFailed as error:
         _say(f"gw: {error}")
         return 1

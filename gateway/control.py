@@ -13,6 +13,8 @@ from enum import IntEnum, StrEnum
 
 MESSAGE_BYTES = 4096
 MOST_FDS = 253  # that one packet carries: SCM_MAX_FD of Linux
+# Of listening sockets; the kernel cuts it down to net.core.somaxconn. A worker that is restarted lives on long queues.
+BACKLOG = 4096
 EXIT_CANNOT_BOOT = 3  # the supervisor halts instead of restarting: trying again would fail the same way
 
 
@@ -22,7 +24,7 @@ class WorkerState(IntEnum):
     STARTING = 0
     SERVING = 1
     DRAINING = 2
-    ORPHANED = 3  # the supervisor is gone; still serving for a short grace
+    ORPHANED = 3  # the supervisor is gone; still serving for a short grace, or until a new gateway does
 
 
 class Tell(StrEnum):
@@ -30,7 +32,7 @@ class Tell(StrEnum):
 
     READY = "ready"  # worker: every listener is accepting, a snapshot is in use
     LISTEN = "listen"  # supervisor: accept from the sockets that come along and no others (shared: which all have)
-    DRAIN = "drain"  # supervisor: finish what is in flight, then exit 0
+    DRAIN = "drain"  # supervisor: finish what is in flight, then exit 0 (is_replaced: another gateway serves here)
     STOP = "stop"  # supervisor: exit now
     REOPEN_LOG = "reopen_log"  # supervisor: open the access log file anew
     REFUTE = "refute"  # supervisor: a probe succeeded (service, instance, since, detail); see LiveService.refute
@@ -48,8 +50,10 @@ class WorkerSpec:
     shared: tuple[int, ...]  # those of `listeners` that all workers accept from
     board: int
     ledger: int
+    stories: int
     wake: int  # eventfd, written after each publication
     control: int  # SOCK_SEQPACKET
+    orphan_name: str  # where it can be called once its supervisor is gone; see gateway.handover.sockets
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -73,7 +73,8 @@ ProbeFlight: TypeAlias = Flight[Record]
 class HealthAgent:
     """Probes targets. `on_transition` gets every change of health, `on_result` every verdict that counts, before it.
 
-    `on_trouble` gets what `trouble` says, whenever it becomes another kind of trouble.
+    `on_trouble` gets what `trouble` says, whenever it becomes another kind of trouble. `recall` says what is known of
+    a target that comes, from before this agent was.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class HealthAgent:
         on_trouble: Callable[[str], None],
         *,
         max_in_flight: int | None = None,
+        recall: Callable[[Target], Health] = lambda _target: Health.UNKNOWN,
         build: Callable[[str, HealthSettings], Probe | None] = build_probe,
         network: Network[Record] | None = None,
         rng: Random | None = None,
@@ -91,6 +93,7 @@ class HealthAgent:
         self._on_transition = on_transition
         self._on_result = on_result
         self._on_trouble = on_trouble
+        self._recall = recall
         self._build = build
         self._network: Network[Record] = network or Wire()
         self._rng = rng or Random()  # noqa: S311 - spreads load, keeps no secret
@@ -139,6 +142,7 @@ class HealthAgent:
             record = self._records.get(target)
             if record is None:
                 record = self._records[target] = Record(target, settings, self._build(target.address, settings))
+                record.tracker.health = self._recall(target)
                 self._schedule(record, -math.inf)
             elif settings is not record.tracker.settings and settings != record.tracker.settings:
                 self._change(record, settings)

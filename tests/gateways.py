@@ -225,6 +225,34 @@ def start_gateway(
     return gateway
 
 
+def replace_gateway(
+    old: RunningGateway, config: str, *, workers: int = 2, arguments: Sequence[str] = ()
+) -> RunningGateway:
+    """A gateway that serves where another one does, having told it to drain; the other one is the caller's to await."""
+    gateway = begin_to_replace(old, config, workers=workers, arguments=arguments)
+    try:
+        gateway.wait_ready()
+    except BaseException:
+        gateway.close()
+        raise
+    return gateway
+
+
+def begin_to_replace(
+    old: RunningGateway,
+    config: str,
+    *,
+    workers: int = 2,
+    arguments: Sequence[str] = (),
+    flag: Sequence[str] = ("--replace",),
+) -> RunningGateway:
+    """The same, not waited for; `flag` makes it replace a gateway that runs."""
+    folder = old.config_path.parent / f"after-{old.pid}"
+    folder.mkdir()
+    where = ["--listen", old.listen, "--admin", old.admin]
+    return RunningGateway(folder, config, ["--workers", str(workers), *where, *flag, *arguments], {})
+
+
 def _ask(address: str, method: str, target: str, body: bytes, headers: Mapping[str, str]) -> Answer:
     host, _, port = address.rpartition(":")
     connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=15)

@@ -19,9 +19,11 @@ from gateway.proxy.context import Context
 from gateway.proxy.deadlines import NEVER
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.service import LiveService
+from gateway.proxy.stories import Stories
 from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
+from gateway.shm import rings
 from gateway.shm.board import BoardReader, BoardWriter, board_bytes
 from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import I_IN_FLIGHT, OUTCOMES, instance_word
@@ -111,6 +113,8 @@ class World:
         self._board = BoardWriter(self._memory("board", board_bytes()))
         first = self._snapshot(services or (service(),), tuple(routes), settings)
         self.ledger = Ledger.initialise(self._memory("ledger", ledger_bytes(1)), 1)
+        self.stories = self._memory("stories", rings.rings_bytes(1))
+        rings.initialise(self.stories, 1)
         self.log = FakeAccessLog()
         self.reports: list[str] = []
         self.ctx = ctx = Context(
@@ -120,6 +124,7 @@ class World:
             row=0,
             codes=CodeSlots(self.ledger.words, 0),
             access=self.log,
+            stories=Stories(self.stories, 0),
             trusts=trust(()),
             report=self._report,
             rng=random.Random(1),

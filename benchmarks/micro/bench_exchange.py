@@ -15,9 +15,10 @@ from typing import Final
 from gateway.proxy.context import Context
 from gateway.proxy.downstream import Downstream
 from gateway.proxy.service import LiveService
+from gateway.proxy.stories import Stories
 from gateway.proxy.transport import Connecting, Transport
 from gateway.routing.table import compile_table
-from gateway.shm import memory
+from gateway.shm import memory, rings
 from gateway.shm.code_slots import CodeSlots
 from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby, WorkerSettings
@@ -115,6 +116,7 @@ def build() -> tuple[Context, FakeNetwork]:
     service = ServiceRecord("demo", 1, "least_connections", "client_ip", 4.0, 0, 30.0, 5, 30.0, 50, instances)
     route = RouteRecord(1, "/*", "", (), "demo", False, 30.0, 0.0, 60.0, 3, ())
     log = AccessLog(report)
+    stories = memory.attach(memory.create("bench", rings.rings_bytes(1)), writable=True)
     ctx = Context(
         settings=settings,
         table=compile_table([route]),
@@ -122,6 +124,7 @@ def build() -> tuple[Context, FakeNetwork]:
         row=0,
         codes=CodeSlots(ledger.words, 0),
         access=log,
+        stories=Stories(stories, 0),
         trusts=lambda peer: False,
         report=report,
         rng=random.Random(1),
@@ -148,6 +151,7 @@ def run(request: bytes, requests: int) -> float:
         network.answer()
         if turn % 16 == 0:
             ctx.counts.write()
+            ctx.stories.write()
             ctx.access.flush()
     return time.process_time() - started
 

@@ -17,12 +17,29 @@ from discovery.source import Emit, Event, SourceState
 log = structlog.get_logger(__name__)
 
 
+class Pen:
+    """The right to write the files: one gateway's at a time, when another one replaces it."""
+
+    def __init__(self) -> None:
+        self.is_held = trio.Event()
+        self.is_given_up = False
+
+    def take(self) -> None:
+        """From now on what has changed is written."""
+        self.is_held.set()
+
+    def give_up(self) -> None:
+        """From now on nothing is written any more: somebody else does."""
+        self.is_given_up = True
+
+
 class RememberedConsul:
     """A ConsulSource that starts from the view in a file, and keeps that file up to date."""
 
-    def __init__(self, source: ConsulSource, where: Callable[[], Path | None]) -> None:
+    def __init__(self, source: ConsulSource, where: Callable[[], Path | None], pen: Pen) -> None:
         """`where` the file is now, as settings may change; None: nowhere. May raise RuntimeError: no home directory."""
         self.name = source.name
+        self._pen = pen
         self._source = source
         self._where = where
         self._has_complained = False
@@ -32,7 +49,9 @@ class RememberedConsul:
         view = self._recall()
         if view is not None:
             self._source.restore(view)
-        writer = CacheWriter(self._path, lambda: self._source.view().encode)
+        writer = CacheWriter(
+            lambda: None if self._pen.is_given_up else self._path(), lambda: self._source.view().encode
+        )
 
         def tell(event: Event) -> None:
             emit(event)
@@ -42,8 +61,12 @@ class RememberedConsul:
                 writer.note(is_news=False)
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(writer.run)
+            nursery.start_soon(self._write, writer)
             await self._source.run(tell)
+
+    async def _write(self, writer: CacheWriter) -> None:
+        await self._pen.is_held.wait()
+        await writer.run()
 
     def _path(self) -> Path | None:
         try:

@@ -66,6 +66,11 @@ class SelfRegistration:
         """The gateway is about to stop: `run` takes it out and returns."""
         self._scope.cancel()
 
+    def release(self) -> None:
+        """Another gateway has registered itself under the same id: `run` returns, and takes nothing out."""
+        self._id = ""
+        self._scope.cancel()
+
     async def run(self) -> None:
         """Keep it registered until withdrawn or cancelled."""
         async with ConsulClient(self._settings) as client:

@@ -6,14 +6,17 @@ are tested with plain values.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from discovery.model import Problem
 from discovery.source import SourceState
 from gateway.admin.explanation import Asked, Explained
+from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.shm.storybook import StoryBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +150,19 @@ class Progress:
     services: tuple[str, ...]  # the names of all
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may operate the gateway, as the configuration says; see `gateway.admin.guard`."""
+
+    write: bool = False  # admin_write
+    token: str = field(default="", repr=False)  # admin_token
+
+    @property
+    def offers_buttons(self) -> bool:
+        """The page can do more than show."""
+        return self.write or bool(self.token)
+
+
 class ReloadError(Exception):
     """The new configuration is not usable; nothing was changed. `problems` are sentences."""
 
@@ -174,11 +190,29 @@ class Pulse:
     draining: bool
 
 
+def unknown_instance(service: str, address: str, members: Iterable[str]) -> NotKnown:
+    """`members` are the addresses of those that the service has."""
+    return NotKnown(f"Service {service!r} has no instance {address!r}.", "instance", tuple(members))
+
+
 class Facade(Protocol):
     """What the admin interface may do."""
 
     @property
     def ledger(self) -> Ledger: ...
+
+    @property
+    def series(self) -> Series:
+        """The last minutes, for charts."""
+        ...
+
+    @property
+    def access(self) -> Access:
+        """Who may operate the gateway, as configured now."""
+        ...
+
+    @property
+    def stories(self) -> StoryBook: ...
 
     def facts(self) -> Facts:
         """The present, as values."""

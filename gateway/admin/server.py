@@ -14,11 +14,14 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
-import hypercorn.trio
 import structlog
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.logging import Logger
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -26,13 +29,17 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.admin import handlers, metrics
+from gateway.admin import why as stories
 from gateway.admin.exposition import Exposition
 from gateway.admin.facts import Facade
 from gateway.admin.handlers import Reply
+from gateway.admin.page.routes import page_routes
+from gateway.admin.secure import Secured
 
 BACKLOG = 100
 BODY_BYTES = 65536  # of a request
-LINGER = 1.0  # seconds that answers under way may still take when the server stops
+LATECOMERS = 0.5  # seconds in which a request may still come on a connection when the server stops
+LINGER = 1.0  # seconds that answers under way may then take
 
 log = structlog.get_logger("gateway.admin")
 
@@ -41,8 +48,8 @@ class AdminBindError(Exception):
     """The admin address cannot be listened on. The message is a sentence for a person."""
 
 
-def make_app(facade: Facade) -> Starlette:
-    """The admin interface as an ASGI application."""
+def make_app(facade: Facade, bound: str) -> Secured:
+    """The admin interface as an ASGI application, to be listened for on `bound` (`host:port`)."""
 
     def show(answer: Callable[[Facade], Reply]) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(_request: Request) -> Response:
@@ -51,10 +58,7 @@ def make_app(facade: Facade) -> Starlette:
         return endpoint
 
     def operate(answer: Callable[[Facade], Awaitable[Reply]]) -> Callable[[Request], Awaitable[Response]]:
-        async def endpoint(request: Request) -> Response:
-            # Browsers send Origin with every POST, programs do not: no web page may operate the gateway.
-            if "origin" in request.headers:
-                return _respond(handlers.problem(403, "browser_refused", "Web pages may not operate the gateway."))
+        async def endpoint(_request: Request) -> Response:
             return _respond(await answer(facade))
 
         return endpoint
@@ -97,47 +101,59 @@ def make_app(facade: Facade) -> Starlette:
             Route("/api/services", show(handlers.show_services), methods=["GET"]),
             Route("/api/progress", show_progress, methods=["GET"]),
             Route("/api/config", show(handlers.show_config), methods=["GET"]),
+            Route("/api/why", _show_why(facade), methods=["GET"]),
             Route("/api/reload", operate(handlers.reload), methods=["POST"]),
             Route("/api/explain", operate_with(handlers.explain), methods=["POST"]),
             Route("/api/drain", operate_with(_at_once(handlers.drain)), methods=["POST"]),
             Route("/api/undrain", operate_with(_at_once(handlers.undrain)), methods=["POST"]),
             Route("/api/down", operate(_down), methods=["POST"]),
+            *page_routes(facade),
         ],
         exception_handlers={HTTPException: _refuse, Exception: _fail},
     )
     app.router.redirect_slashes = False
-    return app
+    return Secured(app, facade, bound)
+
+
+def _show_why(facade: Facade) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return _respond(await stories.why(facade, request.query_params))
+
+    return endpoint
 
 
 async def serve(
     facade: Facade,
-    bind: str,
+    bind: str | socket.socket,
     *,
     shutdown: trio.Event | None = None,
     task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until `shutdown` is set, or cancelled. Started with the address really bound, `host:port`.
 
-    Raises AdminBindError before that when `bind` (`host:port`; port 0: any free one) cannot be listened on.
+    `bind` is `host:port` (port 0: any free one), or a socket that listens, which is closed at the end.
+    Raises AdminBindError before that when the address cannot be listened on.
     """
-    listener = await _listen(bind)
-    address = _address(listener)
+    listener = await listen(bind) if isinstance(bind, str) else bind
+    address = address_of(listener)
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]  # hypercorn owns and closes it from here on
-    config.backlog = BACKLOG
-    config.graceful_timeout = LINGER
     config.include_server_header = False
     config.logger_class = _ControlPlaneLogger
-    async with trio.open_nursery() as nursery:
-        run = partial(
-            hypercorn.trio.serve,
-            make_app(facade),  # type: ignore[arg-type]  # starlette and hypercorn spell the ASGI types apart
-            config,
-            mode="asgi",
-            shutdown_trigger=None if shutdown is None else shutdown.wait,
-        )
-        await nursery.start(run)
-        task_status.started(address)
+    app = ASGIWrapper(make_app(facade, address))  # type: ignore[arg-type]  # they spell ASGI's types apart
+    context = WorkerContext(None)
+    shutdown = trio.Event() if shutdown is None else shutdown
+    # hypercorn.trio.serve would end connections as soon as it ceases to accept, those whose request is on its way too.
+    handle = partial(TCPServer, app, config, context, ConnectionState({}))
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as acceptors:
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listener))]
+            await acceptors.start(partial(trio.serve_listeners, handle, listeners, handler_nursery=connections))
+            task_status.started(address)
+            await shutdown.wait()
+            acceptors.cancel_scope.cancel()
+        await trio.sleep(LATECOMERS)
+        await context.terminated.set()  # idle connections close, others with the answer under way
+        connections.cancel_scope.deadline = trio.current_time() + LINGER
 
 
 async def _down(facade: Facade) -> Reply:
@@ -191,8 +207,8 @@ async def _fail(_request: Request, _error: Exception) -> Response:
     return _respond(handlers.problem(500, "internal_error", "The admin interface failed; the log says how."))
 
 
-async def _listen(bind: str) -> socket.socket:
-    """A listening socket on `bind`."""
+async def listen(bind: str) -> socket.socket:
+    """A listening socket on `bind`, as `serve`. Raises AdminBindError."""
     host, _, port = bind.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
@@ -216,7 +232,8 @@ async def _listen(bind: str) -> socket.socket:
     return listener
 
 
-def _address(listener: socket.socket) -> str:
+def address_of(listener: socket.socket) -> str:
+    """`host:port`, as bound."""
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 

@@ -8,7 +8,6 @@ UTC, durations seconds, sizes bytes; totals never go backward while the supervis
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TypedDict
 
 from discovery.model import Problem
@@ -16,6 +15,7 @@ from discovery.source import SourceState
 from gateway.admin.facts import DrainFacts, Facts, InstanceFacts, RouteFacts, TransitionFacts, WorkerFacts
 from gateway.admin.latency import quantile
 from gateway.admin.traffic import Traffic, code_label, traffic
+from gateway.admin.words import rfc3339
 from gateway.shm.layout import (
     DURATION_BOUNDS,
     I_ATTEMPTS,
@@ -188,11 +188,6 @@ class ServiceTables(TypedDict):
     problems: list[ProblemStatus]
 
 
-def rfc3339(at: float) -> str:
-    """Unix seconds as RFC 3339 in UTC with milliseconds: 2026-01-31T23:59:59.250Z."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def status(facts: Facts, ledger: Ledger, *, rss_bytes: Callable[[int], int], now: float) -> Status:
     """The body of /api/status. `rss_bytes` tells a process's resident memory by its pid; `now` is Unix seconds."""
     return Status(
@@ -206,7 +201,7 @@ def status(facts: Facts, ledger: Ledger, *, rss_bytes: Callable[[int], int], now
         ready=facts.ready,
         not_ready=list(facts.not_ready),
         draining=facts.draining,
-        workers=[_worker(worker, ledger, rss_bytes) for worker in facts.workers],
+        workers=[worker_status(worker, ledger, rss_bytes) for worker in facts.workers],
         services=_services(facts, ledger),
         discovery=[_source(source) for source in facts.discovery],
         problems=[_problem(problem) for problem in facts.problems],
@@ -225,7 +220,7 @@ def routes(facts: Facts, ledger: Ledger) -> RouteTables:
     """The body of /api/routes."""
     return RouteTables(
         generation=facts.generation,
-        routes=[_route(route, ledger) for route in facts.routes],
+        routes=[route_status(route, ledger) for route in facts.routes],
         problems=[_problem(problem) for problem in facts.problems],
     )
 
@@ -239,7 +234,8 @@ def services(facts: Facts, ledger: Ledger) -> ServiceTables:
     )
 
 
-def _worker(worker: WorkerFacts, ledger: Ledger, rss_bytes: Callable[[int], int]) -> WorkerStatus:
+def worker_status(worker: WorkerFacts, ledger: Ledger, rss_bytes: Callable[[int], int]) -> WorkerStatus:
+    """One worker, with its counters."""
     figures = ledger.row(worker.id)
     return WorkerStatus(
         id=worker.id,
@@ -277,13 +273,14 @@ def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
             failover=list(service.failover),
             failing_open=service.is_failing_open,
             drains=[_drain(drain) for drain in service.drains],
-            instances=[_instance(instance, totals[instance.cell]) for instance in service.instances],
+            instances=[instance_status(instance, totals[instance.cell]) for instance in service.instances],
         )
         for service in facts.services
     ]
 
 
-def _instance(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatus:
+def instance_status(instance: InstanceFacts, totals: tuple[int, ...]) -> InstanceStatus:
+    """One instance; `totals` are its summed ledger words."""
     latencies = totals[I_LATENCY:]
     return InstanceStatus(
         address=instance.address,
@@ -334,7 +331,8 @@ def _drain(facts: DrainFacts) -> DrainStatus:
     )
 
 
-def _route(route: RouteFacts, ledger: Ledger) -> RouteStatus:
+def route_status(route: RouteFacts, ledger: Ledger) -> RouteStatus:
+    """One route, with its counters."""
     codes = ledger.route_totals(route.cell).codes
     return RouteStatus(
         path=route.path,

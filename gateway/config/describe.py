@@ -72,6 +72,7 @@ def _settings(loaded: Loaded) -> Values:
     values: Values = {
         f"{name}.{key}": value for name, section in sections.items() for key, value in section.model_dump().items()
     }
+    values["gateway.admin_token"] = HIDDEN if loaded.gateway.admin_token else ""
     values |= {f"dns.{key}": value for key, value in asdict(loaded.dns).items()}
     return values | (_consul(loaded.consul) if loaded.consul is not None else {})
 

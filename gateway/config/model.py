@@ -64,6 +64,17 @@ class GatewayConfig(Section):
     admin: Bind = Field(
         default="127.0.0.1:9901", description="Address of the admin interface. Changed by a restart only."
     )
+    admin_write: Flag = Field(
+        default=False,
+        description="The page on `admin` can drain, undrain and reload; without this or `admin_token` it only shows.",
+    )
+    admin_token: Annotated[str, AfterValidator(values.check_secret), Kind("string")] = Field(
+        default="",
+        repr=False,
+        description="What operates the gateway through `admin` must send this (`Authorization: Bearer`): the page asks "
+        "for it, `gw` takes it from `GW_ADMIN_TOKEN` or `./gateway.toml`. Never logged. Set it when `admin` is not on "
+        "loopback.",
+    )
     workers: Whole = Field(
         default_factory=usable_cpus,
         ge=1, le=256,

@@ -1,11 +1,11 @@
-"""What an exchange leaves behind: ledger words (most by way of `counts`), observations, the access log line."""
+"""What a request leaves behind: ledger words (most by way of `counts`), observations, its story, a log line."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from gateway.balance.picker import LiveInstance
-from gateway.errors import Reason
+from gateway.errors import GatewayError, Reason
 from gateway.h1.request import RequestHead
 from gateway.proxy import provenance
 from gateway.proxy.service import LiveService
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.proxy.context import Context
     from gateway.proxy.downstream import Downstream
     from gateway.proxy.exchange import Exchange
+    from gateway.proxy.gate import OwnAnswer
 
 _OUTCOMES: Final = {
     Reason.CONNECT_REFUSED: I_CONNECT_REFUSED,
@@ -70,12 +71,29 @@ def finish(ctx: Context, exchange: Exchange) -> None:
     ctx.counts.request(exchange.route.cell, exchange.status, ctx.now - exchange.started)
     if ctx.access.enabled:
         ctx.access.record(exchange)
+    ctx.stories.exchange(exchange)
 
 
-def refused(ctx: Context, status: int, cell: int = NO_ROUTE_CELL) -> None:
-    """A request ended before it had a route, or by the route's own rules."""
+def own(ctx: Context, status: int, cell: int = NO_ROUTE_CELL) -> None:
+    """A request was answered by the gateway itself."""
     ctx.stats.requests += 1
     ctx.counts.request(cell, status, 0.0)
+
+
+def answered(ctx: Context, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:
+    """The same, as it found no route, or by its route's rules."""
+    own(ctx, answer.status, answer.cell)
+    if ctx.access.enabled:
+        ctx.access.record_own(down, head, request_id, answer)
+    ctx.stories.own(ctx, down, head, request_id, answer)
+
+
+def refused(ctx: Context, down: Downstream, request_id: bytes, error: GatewayError) -> None:
+    """What came could not be understood."""
+    own(ctx, error.reason.status)
+    if ctx.access.enabled:
+        ctx.access.record_refusal(down, request_id, error.reason, error.detail)
+    ctx.stories.refusal(ctx, down, request_id, error.reason, error.detail)
 
 
 def hash_key(hash_on: str, head: RequestHead, down: Downstream, ctx: Context) -> bytes:

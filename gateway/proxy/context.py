@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from gateway.proxy.counts import Counts
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.service import LiveService
+from gateway.proxy.stories import Stories
 from gateway.proxy.transport import Network
 from gateway.routing.match import RouteTable
 from gateway.shm.code_slots import CodeSlots
@@ -114,6 +115,7 @@ class Context:
         "draining",
         "gateway_field",
         "ids",
+        "is_replaced",
         "network",
         "now",
         "report",
@@ -121,6 +123,7 @@ class Context:
         "services",
         "settings",
         "stats",
+        "stories",
         "table",
         "trusts",
         "via_field",
@@ -137,6 +140,7 @@ class Context:
         row: int,
         codes: CodeSlots,
         access: AccessLog,
+        stories: Stories,
         trusts: Trust,
         report: Reporter,
         rng: random.Random,
@@ -149,6 +153,7 @@ class Context:
         self.counts = Counts(words, row, codes)
         self.network: Network  # the loop, which needs the context first
         self.access = access
+        self.stories = stories
         self.ids = Ids(rng)
         self.report = report
         self.deadlines = Deadlines()
@@ -156,6 +161,7 @@ class Context:
         self.services: dict[str, LiveService] = {}
         self.table = table
         self.draining = False
+        self.is_replaced = False  # draining, and another gateway takes the connections: /ready is still 200
         self.trusts = trusts
         self.use_settings(settings, trusts)
 

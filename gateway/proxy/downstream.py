@@ -22,7 +22,6 @@ from gateway.proxy.exchange import Exchange
 from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.transport import Transport
 from gateway.routing.compiled import CompiledRoute
-from gateway.shm.layout import NO_ROUTE_CELL
 
 if TYPE_CHECKING:
     from gateway.proxy.context import Context
@@ -340,23 +339,20 @@ class Downstream(Timed):
         request_id, _ = forward.identify(head, ctx)
         close = reply.must_close(head, ctx)
         status, response = reply.own(head, ctx, request_id, close=close)
-        self._after_answer(response, status, rest, close=close)
+        account.own(ctx, status)
+        self._after_answer(response, rest, close=close)
 
     def _answer(self, answer: OwnAnswer, head: RequestHead, rest: bytes) -> None:
         """Not to be forwarded: 404, 405, a redirect, or a refusal by the route's own rules."""
         ctx = self._ctx
         request_id, _ = forward.identify(head, ctx)
         close = reply.must_close(head, ctx)
-        if ctx.access.enabled:
-            ctx.access.record_own(self, head, request_id, answer)
+        account.answered(ctx, self, head, request_id, answer)
         response = answer.response(head, ctx, request_id, close=close)
-        self._after_answer(response, answer.status, rest, close=close, cell=answer.cell)
+        self._after_answer(response, rest, close=close)
 
-    def _after_answer(
-        self, response: bytes, status: int, rest: bytes, *, close: bool, cell: int = NO_ROUTE_CELL
-    ) -> None:
+    def _after_answer(self, response: bytes, rest: bytes, *, close: bool) -> None:
         is_congested = not self.transport.write(response)
-        account.refused(self._ctx, status, cell)
         if close:
             self._end()
             self.transport.close(linger=True)
@@ -372,18 +368,13 @@ class Downstream(Timed):
         ctx = self._ctx
         request_id = ctx.ids.next()[:32]
         self.transport.write(reply.problem(error.reason, ctx, request_id, head_only=False, close=True))
-        if ctx.access.enabled:
-            ctx.access.record_refusal(self, request_id, error.reason, error.detail)
-        account.refused(ctx, error.reason.status)
+        account.refused(ctx, self, request_id, error)
         self._end()
         self.transport.close(linger=True)
 
     def _turn_away(self, error: GatewayError) -> None:
         """Close without a word: whoever is there has not begun to speak HTTP."""
-        ctx = self._ctx
-        if ctx.access.enabled:
-            ctx.access.record_refusal(self, ctx.ids.next()[:32], error.reason, error.detail)
-        account.refused(ctx, error.reason.status)
+        account.refused(self._ctx, self, self._ctx.ids.next()[:32], error)
         self._end()
         self.transport.close()
 

@@ -19,12 +19,14 @@ from gateway.proxy.downstream import Downstream
 from gateway.proxy.exchange import Exchange
 from gateway.proxy.gate import OwnAnswer
 from gateway.proxy.service import LiveService
+from gateway.proxy.stories import Stories
 from gateway.proxy.transport import Connecting, Transport
 from gateway.proxy.trust import trust
 from gateway.routing.table import compile_table
 from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import I_IN_FLIGHT, instance_word
 from gateway.shm.ledger import Ledger, ledger_bytes
+from gateway.shm.rings import rings_bytes
 from gateway.snapshot.model import RouteRecord, ServiceRecord, WorkerSettings
 
 _LOST: Final = 104  # ECONNRESET: how the made-up client leaves when all is known
@@ -68,6 +70,7 @@ def dry_run(
         row=0,
         codes=CodeSlots(words, 0),
         access=watch,
+        stories=Stories(mmap.mmap(-1, rings_bytes(1)), 0),
         trusts=trust(settings.trusted_proxies),
         report=watch.report,
         rng=random.Random(0),  # noqa: S311  # ids that nobody ever sees

@@ -57,8 +57,9 @@ def redirect(status: int, location: bytes, ctx: Context, request_id: bytes, *, c
 def own(head: RequestHead, ctx: Context, request_id: bytes, *, close: bool) -> tuple[int, bytes]:
     """Status and whole response of the gateway's own paths: /health, /ready, and `OPTIONS *` (RFC 9110 9.3.7)."""
     status, answer = 200, "ok"
-    if head.path == b"/ready" and (ctx.draining or not ctx.settings.ready):
-        status, answer = 503, "draining" if ctx.draining else "not ready"
+    is_leaving = ctx.draining and not ctx.is_replaced
+    if head.path == b"/ready" and (is_leaving or not ctx.settings.ready):
+        status, answer = 503, "draining" if is_leaving else "not ready"
     body = json.dumps({"status": answer}).encode() + b"\n"
     head_only = head.method == b"HEAD"
     return status, _response(status, b"application/json", body, ctx, request_id, b"", head_only=head_only, close=close)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -80,6 +81,7 @@ class LiveService:
         "picker",
         "record",
         "retries",
+        "told",
     )
 
     def __init__(
@@ -121,6 +123,7 @@ class LiveService:
         ):
             self._detector = OutlierDetector(record.consecutive_failures, record.eject_time)
         self.record = record
+        self.told = json.dumps((record.name, record.balance)).encode()  # as it stands in stories
         old = self.instances
         self.instances = {}
         eligible: list[LiveInstance] = []

@@ -18,7 +18,7 @@ import trio
 
 from discovery import cachefile
 from discovery.consul_sd.names import source_name
-from discovery.consul_sd.remembered import RememberedConsul
+from discovery.consul_sd.remembered import Pen, RememberedConsul
 from discovery.consul_sd.source import BUDGET, ConsulSource
 from discovery.consul_sd.tls import tls_fingerprint
 from discovery.dns_sd.resolver import Resolver
@@ -55,6 +55,7 @@ class Discovery:
         self._emit = emit
         self._on_end = on_end
         self._gateway = gateway
+        self.pen = Pen()
         self._resolver = Resolver(dns)
         self._static = StaticSource({})
         self._dns = DnsSource({}, self._resolver)
@@ -133,7 +134,9 @@ class Discovery:
     def _start(self, datacenter: str, source: ConsulSource) -> None:
         if self._nursery is not None:
             scope = self._scopes[datacenter] = trio.CancelScope()
-            remembered = RememberedConsul(source, lambda: state_file(self._gateway, source.settings, datacenter))
+            remembered = RememberedConsul(
+                source, lambda: state_file(self._gateway, source.settings, datacenter), self.pen
+            )
             self._nursery.start_soon(self._run_source, scope, remembered)
 
     async def _run_source(self, scope: trio.CancelScope, source: RememberedConsul) -> None:

@@ -23,7 +23,7 @@ from gateway.admin.explanation import (
     RouteExplained,
 )
 from gateway.admin.facts import InstanceFacts, ServiceFacts
-from gateway.admin.status import rfc3339
+from gateway.admin.words import rfc3339
 from gateway.config.secrets import shown
 from gateway.h1.request import parse_request_head
 from gateway.proxy.dryrun import DryRun, dry_run

@@ -17,9 +17,11 @@ import trio
 from discovery.consul_sd.names import CONSUL
 from discovery.model import Origin, OriginKind, Problem
 from gateway.admin.explanation import Asked, Explained
-from gateway.admin.facts import Facts, Progress, Pulse
+from gateway.admin.facts import Access, Facts, Progress, Pulse
+from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
+from gateway.shm.storybook import StoryBook
 from gateway.supervisor.explain import Known, explain
 from gateway.supervisor.notify import Notifier
 from gateway.supervisor.publisher import Publisher
@@ -42,6 +44,7 @@ class Gateway:
         listen: Callable[[], Sequence[str]],
         sources: Callable[[], Sequence[str]],
         ledger: Ledger,
+        stories: StoryBook,
         registry: Registry,
         publisher: Publisher,
         pool: WorkerPool,
@@ -50,18 +53,24 @@ class Gateway:
         notifier: Notifier,
         trouble: Callable[[], str],
         config: Callable[[], Config],
+        exposure: Callable[[], str],
+        access: Callable[[], Access],
+        series: Series,
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
+        on_upgrade: Callable[[], None],
         stop_seconds: Callable[[], float],
     ) -> None:
-        """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole. `on_serving`
-        is called once, when every worker accepts, `on_drain` when the gateway begins to stop, which takes at most
-        `stop_seconds`."""
+        """`sources` names those that must answer; `trouble`: what is wrong with health checks as a whole; `exposure`:
+        what is dangerous about the admin address; `access`: who may operate, as configured now. `on_serving` is called
+        once, when every worker accepts, `on_drain` when the gateway begins to stop, which takes at most `stop_seconds`,
+        `on_upgrade` when a new gateway shall replace this one."""
         self._name = name
         self._config_file = config_file
         self._listen = listen
         self._sources = sources
         self._ledger = ledger
+        self._stories = stories
         self._registry = registry
         self._publisher = publisher
         self._pool = pool
@@ -70,8 +79,14 @@ class Gateway:
         self._notifier = notifier
         self._trouble = trouble
         self._config = config
+        self._exposure = exposure
+        self._access = access
+        self.series = series
         self._on_serving = on_serving
         self._on_drain = on_drain
+        self._on_upgrade = on_upgrade
+        self._is_joining = False
+        self._is_replaced = False
         self._stop_seconds = stop_seconds
         self._has_served = False
         self._version = version("gw")
@@ -81,9 +96,18 @@ class Gateway:
     def ledger(self) -> Ledger:
         return self._ledger
 
+    @property
+    def access(self) -> Access:
+        return self._access()
+
+    @property
+    def stories(self) -> StoryBook:
+        return self._stories
+
     def facts(self) -> Facts:
-        not_ready, trouble = self.not_ready(), self._trouble()
-        common = (Problem(Origin(OriginKind.GATEWAY, "health checks"), trouble),) if trouble else ()
+        not_ready = self.not_ready()
+        own = (("health checks", self._trouble()), ("admin interface", self._exposure()))
+        common = tuple(Problem(Origin(OriginKind.GATEWAY, part), text) for part, text in own if text)
         return Facts(
             name=self._name(),
             version=self._version,
@@ -122,10 +146,16 @@ class Gateway:
 
     def not_ready(self) -> tuple[str, ...]:
         """Why `/ready` is 503, in plain words; nothing: it is 200."""
+        if self._is_replaced:
+            return ()  # whoever still asks here means the addresses, and those are served
         if self._shutdown.is_requested:
             return ("the gateway is draining",)
         workers = (f"worker {number} is {state}" for number, state in self._pool.unready())
-        return (*workers, *(reason for name in self._sources() if (reason := self._unanswered(name))))
+        return (*workers, *self.uninformed())
+
+    def uninformed(self) -> tuple[str, ...]:
+        """Which sources of instances have not had their first answer, in plain words."""
+        return tuple(reason for name in self._sources() if (reason := self._unanswered(name)))
 
     def _unanswered(self, source: str) -> str:
         """Why a source has not had its first answer; "" once it has."""
@@ -142,8 +172,11 @@ class Gateway:
 
     def review(self) -> None:
         """Workers or sources changed: is the gateway ready now, or no longer?"""
+        if self._is_replaced:
+            return  # whoever asks here is served by another one
         is_ready = not self.not_ready()
-        if self._registry.set_ready(is_ready):
+        is_joining = self._is_joining and not self._has_served and not self._pool.is_stopping
+        if not is_joining and self._registry.set_ready(is_ready):
             log.info("ready" if is_ready else "not ready", reasons=self.not_ready())
             self._publisher.on_change()
         if self._pool.is_ready and not self._has_served:
@@ -206,6 +239,20 @@ class Gateway:
         self.review()
         self._publisher.publish()  # at once: whoever asks a worker's /ready is told
         self._on_drain()
+
+    def join(self) -> None:
+        """Workers begin beside those of a gateway that is replaced: the listen address has been ready all the time."""
+        self._is_joining = True
+        self._registry.set_ready(True)
+        self._publisher.publish()
+
+    def give_way(self) -> None:
+        """Another gateway has taken the connections: drain, without a word to clients that this one ends."""
+        self._is_replaced = True
+        self._pool.drain(is_replaced=True)
+
+    def upgrade(self) -> None:
+        self._on_upgrade()
 
     def down(self) -> None:
         self.drain()

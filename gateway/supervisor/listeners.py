@@ -25,10 +25,9 @@ from typing import Final, cast
 import structlog
 
 from discovery.model import join_address
+from gateway.control import BACKLOG
 from gateway.supervisor.sharing import lacking, share_out
 
-# The kernel cuts it down to net.core.somaxconn. Long queues are what a restarting worker lives on.
-BACKLOG: Final = 4096
 MIGRATE_REQ: Final = Path("/proc/sys/net/ipv4/tcp_migrate_req")
 
 log = structlog.get_logger(__name__)
@@ -90,7 +89,9 @@ class Listeners:
         Nothing has changed then. Sockets of addresses that stay are kept, with the connections queued on them; of
         those that go the workers' copies remain.
         """
-        known = Adopted({each.address: each.sockets for each in self.all}, {e.asked: e.address for e in self.all})
+        known = Adopted({}, {each.asked: each.address for each in self.all})
+        for each in self.all:  # a socket for both families is known by either address
+            known.by_address[each.address] = known.by_address[canonical(each.asked)] = each.sockets
         wanted = open_listeners(addresses, workers, known).all
         kept = {sock for listener in wanted for sock in listener.sockets}
         gone = [sock for listener in self.all for sock in listener.sockets if sock not in kept]
@@ -121,12 +122,18 @@ def open_listeners(addresses: Sequence[str], workers: int, adopted: Adopted | No
     return Listeners(tuple(opened), workers)
 
 
+def canonical(address: str) -> str:
+    """A listen address as it is bound, but for port 0. Raises ListenError."""
+    where = resolve(address)[1]
+    return join_address(where[0], where[1])
+
+
 def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[socket.socket]) -> Listener:
     """Adds to `bound` what it binds."""
     family, where = resolve(address)
-    name = adopted.bound.get(address) or join_address(where[0], where[1])
+    name = (where[1] == 0 and adopted.bound.get(address)) or join_address(where[0], where[1])
     sockets = list(adopted.by_address.get(name, ()))
-    wanted = lacking(len(sockets), workers)
+    wanted, is_served = lacking(len(sockets), workers), bool(sockets)
     if sockets:
         where = sockets[0].getsockname()
         if workers > len(sockets) and not _can_be_joined(sockets, family, where):
@@ -139,8 +146,9 @@ def _open_listener(address: str, workers: int, adopted: Adopted, bound: list[soc
         sockets.append(sock)
         where = (where[0], sock.getsockname()[1], *where[2:])
     try:
-        # Only once all are bound: a socket that fails must not leave connections queued on the others.
-        for sock in bound[len(bound) - wanted :]:
+        # Only once all are bound: a socket that fails must not leave connections queued on the others. And beside
+        # sockets that are served only by the worker itself, once it serves: connections would wait for its start.
+        for sock in () if is_served else bound[len(bound) - wanted :]:
             sock.listen(BACKLOG)
     except OSError as error:
         raise ListenError(_explain(address, error)) from error

@@ -1,46 +1,57 @@
 """The supervisor: puts its parts together and runs them until the last worker is gone. Wiring only.
 
 Start: bind everything, publish the first snapshot, then the admin interface, then sources, probes
-and workers. End: when the pool of workers has ended, everything else is cancelled. Shared memories
-have no names and workers notice the end of their control socket, so that whatever kills this
-process leaves nothing behind.
+and workers. A gateway that takes over from another one starts its workers once its sources have
+answered and what nobody has probed is probed, and has the admin interface once they serve.
+End: when the pool of workers has ended, everything else is cancelled. Shared memories have no names
+and workers notice the end of their control socket, so that whatever kills this process leaves
+nothing behind.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import resource
+import socket
+import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 import trio
 
 from discovery.consul_sd.errors import ConsulError
-from discovery.consul_sd.tls import tls_context
-from discovery.settings import ConsulSettings
 from discovery.source import Emit, Event, SourceState
 from gateway import log as gateway_log
-from gateway.admin import server
-from gateway.admin.facts import Facts
-from gateway.config.describe import CONSUL_FIXED, GATEWAY_FIXED, describe
+from gateway.admin import guard, server
+from gateway.admin.facts import Access, Facts
+from gateway.config.describe import describe
 from gateway.config.load import ConfigError, Loaded
-from gateway.shm import memory
+from gateway.handover.messages import HandoverError
+from gateway.handover.sockets import new_group
+from gateway.shm import memory, rings
 from gateway.shm.board import BoardWriter, board_bytes
 from gateway.shm.layout import MAX_WORKERS
 from gateway.shm.ledger import Ledger, ledger_bytes
-from gateway.supervisor import activation
+from gateway.shm.storybook import StoryBook
+from gateway.supervisor import activation, heritage, takeover
 from gateway.supervisor.discovery import Discovery
 from gateway.supervisor.facade import Gateway
+from gateway.supervisor.file_limit import raise_file_limit
+from gateway.supervisor.fixed import needs_restart
 from gateway.supervisor.listeners import ListenError, Listeners, open_listeners
 from gateway.supervisor.notify import Notifier
+from gateway.supervisor.offering import Admin, Offering
 from gateway.supervisor.publisher import Publisher
-from gateway.supervisor.registration import self_registration
+from gateway.supervisor.registration import registration_key, self_registration
 from gateway.supervisor.registry import Registry
-from gateway.supervisor.reload import Reloader
+from gateway.supervisor.reload import Reloader, usable
+from gateway.supervisor.sampler import Sampler
 from gateway.supervisor.shutdown import Shutdown
 from gateway.supervisor.signals import watch_signals
+from gateway.supervisor.takeover import Takeover
+from gateway.supervisor.upgrade import Upgrader, successor_command
 from gateway.supervisor.watch import LedgerWatch
 from gateway.supervisor.workers import WorkerPool
 from healthcheck.agent import HealthAgent
@@ -58,23 +69,40 @@ def configure_log(loaded: Loaded) -> None:
     gateway_log.configure(loaded.log.level, "console" if loaded.log.format == "console" else "json")
 
 
-async def run(loaded: Loaded, *, reload: Callable[[], Loaded], on_ready: Callable[[Facts, str], None]) -> int:
+async def run(
+    loaded: Loaded,
+    *,
+    reload: Callable[[], Loaded],
+    on_ready: Callable[[Facts, str], None],
+    replace: bool = False,
+    predecessor: str = "",
+) -> int:
     """Run the gateway until it is told to stop; returns the exit code.
 
     `reload` reads the configuration again; `on_ready` is called once, when every worker accepts
-    connections, with the facts and the admin address. Raises GatewayFailed.
+    connections, with the facts and the admin address, and before a gateway that is replaced is told to drain.
+    `replace` whoever listens where this gateway is to listen; `predecessor`: the one of that name, whatever it
+    listens on. Raises GatewayFailed.
     """
-    _raise_file_limit(loaded)
+    raise_file_limit(loaded.limits.connections)
+    asked = loaded.gateway
     try:
-        listen = loaded.gateway.listen
-        passed = activation.match(activation.take_passed(os.environ, os.getpid()), listen)
-        listeners = open_listeners(listen, loaded.gateway.workers, passed)
+        taken = takeover.find(asked.listen, asked.admin, replace=replace, named=predecessor)
+    except HandoverError as error:
+        raise GatewayFailed(f"the running gateway is not replaced, and goes on: {error}") from error
+    try:
+        passed = activation.match(activation.take_passed(os.environ, os.getpid()), asked.listen)
+        listeners = open_listeners(asked.listen, asked.workers, taken.adopted() if taken else passed)
     except ListenError as error:
+        taken.close()
         raise GatewayFailed(str(error)) from error
+    admin = taken.admin(asked.admin)
+    taken.close_unwanted(listeners)
     try:
-        return await Supervisor(loaded, listeners, reload, on_ready).run()
+        return await Supervisor(loaded, listeners, reload, on_ready, taken, admin).run()
     finally:
         listeners.close()
+        taken.close()
 
 
 class Supervisor:
@@ -86,25 +114,37 @@ class Supervisor:
         listeners: Listeners,
         reload: Callable[[], Loaded],
         on_ready: Callable[[Facts, str], None],
+        taken: Takeover,
+        admin: socket.socket | None,
     ) -> None:
+        """`taken`: who is replaced; `admin`: the admin interface's listening socket, if that is taken over."""
         workers = loaded.gateway.workers
         self._loaded = loaded
         self._started_with = loaded
         self._on_ready = on_ready
-        self._admin = ""
+        self._taken = taken
+        self._group = group = new_group()
+        self._admin = admin
+        self._admin_end = trio.Event()
+        self._admin_over = trio.Event()
         self._failure = ""
         self._board_fd = memory.create("gw-board", board_bytes())
         self._listeners = listeners
         self._ledger_fd = memory.create("gw-ledger", ledger_bytes(MAX_WORKERS))
         self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), MAX_WORKERS)
+        self._stories_fd = memory.create("gw-stories", rings.rings_bytes(MAX_WORKERS))
+        self._stories = StoryBook.initialise(memory.attach(self._stories_fd, writable=True), MAX_WORKERS, workers)
         self._registry = Registry(unix_offset=time.time() - time.monotonic())
-        self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble)
+        self._registry.inherit(taken.heritage())
+        self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble, recall=self._registry.health)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
         self._pool = WorkerPool(
             workers,
             listeners=listeners,
+            group=group,
             board=self._board_fd,
             ledger_fd=self._ledger_fd,
+            stories_fd=self._stories_fd,
             ledger=self._ledger,
             drain_timeout=lambda: self._loaded.gateway.drain_timeout,
             on_change=self._on_workers,
@@ -119,14 +159,17 @@ class Supervisor:
         )
         self._watch = LedgerWatch(self._ledger, self._registry, self._publisher, self._pool.refute)
         self._notifier = Notifier(os.environ, os.getpid())
-        self._reloader = Reloader(lambda: _usable(reload()), self._apply, self._notifier.reloading, self._on_reloaded)
+        self._sampler = Sampler(self._ledger, self._registry, self._publisher)
+        self._reloader = Reloader(lambda: usable(reload()), self._apply, self._notifier.reloading, self._on_reloaded)
         self._shutdown = Shutdown(lambda: self._loaded.gateway.shutdown_delay, self._pool.drain)
+        self._upgrader = Upgrader(group, successor_command(sys.orig_argv))
         self._gateway = Gateway(
             name=lambda: self._loaded.gateway.name,
             config_file=loaded.file,
             listen=lambda: listeners.addresses,
             sources=self._discovery.awaited,
             ledger=self._ledger,
+            stories=self._stories,
             registry=self._registry,
             publisher=self._publisher,
             pool=self._pool,
@@ -135,8 +178,12 @@ class Supervisor:
             notifier=self._notifier,
             trouble=lambda: self._agent.trouble,
             config=lambda: describe(self._loaded, self._started_with),
+            exposure=self._exposure,
+            access=self._access,
+            series=self._sampler.series,
             on_serving=self._on_serving,
             on_drain=self._on_drain,
+            on_upgrade=self._upgrader.request,
             stop_seconds=self._stop_seconds,
         )
         self._registration = self_registration(loaded, listeners.addresses[0], lambda: not self._gateway.not_ready())
@@ -148,7 +195,9 @@ class Supervisor:
         self._publisher.publish()  # before any worker looks
         async with trio.open_nursery() as nursery:
             await nursery.start(watch_signals, self._gateway)
-            if await self._start_admin(nursery):
+            if await self._open_admin():
+                if not self._taken:
+                    await self._lead(nursery)
                 nursery.start_soon(self._publisher.run)
                 nursery.start_soon(self._agent.run)
                 nursery.start_soon(self._discovery.run)
@@ -156,22 +205,87 @@ class Supervisor:
                 nursery.start_soon(self._watch.run)
                 nursery.start_soon(self._shutdown.run)
                 nursery.start_soon(self._notifier.run_watchdog, lambda: self._pool.is_stopping or self._pool.is_serving)
-                nursery.start_soon(self._register)
-                self._failure = await self._pool.run()
+                nursery.start_soon(self._sampler.run)
+                nursery.start_soon(self._upgrader.run)
+                nursery.start_soon(self._after_start, nursery)
+                self._failure = await self._wait_informed() or await self._pool.run()
+                if self._admin_end.is_set():
+                    await self._admin_over.wait()
             nursery.cancel_scope.cancel()
         os.close(self._board_fd)
         os.close(self._ledger_fd)
+        os.close(self._stories_fd)
+        if self._admin is not None:
+            self._admin.close()
         if self._failure:
             raise GatewayFailed(self._failure)
         log.info("stopped")
         return 0
 
-    async def _start_admin(self, nursery: trio.Nursery) -> bool:
+    # --- the start -------------------------------------------------------------------------
+    async def _open_admin(self) -> bool:
+        """The admin interface's listening socket, unless it was taken over."""
         try:
-            self._admin = await nursery.start(server.serve, self._gateway, self._loaded.gateway.admin)
+            self._admin = self._admin or await server.listen(self._loaded.gateway.admin)
         except server.AdminBindError as error:
             self._failure = str(error)
+        else:
+            self._warn_of_exposure()
         return not self._failure
+
+    def _access(self) -> Access:
+        return Access(self._loaded.gateway.admin_write, self._loaded.gateway.admin_token)
+
+    def _exposure(self) -> str:
+        return guard.exposure(server.address_of(self._admin), self._access()) if self._admin else ""
+
+    def _warn_of_exposure(self) -> None:
+        if exposure := self._exposure():
+            log.warning("anybody who reaches the admin address may operate this gateway", detail=exposure)
+
+    async def _wait_informed(self) -> str:
+        """Until this gateway can serve as well as one that it takes over from; why it cannot, else ""."""
+        if not self._taken:
+            return ""
+        failure = await takeover.wait_informed(self._gateway.uninformed, self._registry, self._pool)
+        if not failure:
+            self._gateway.join()
+        return failure if self._taken.running else ""  # nobody else would go on
+
+    async def _after_start(self, nursery: trio.Nursery) -> None:
+        """What begins once every worker accepts connections."""
+        await self._is_serving.wait()
+        if self._taken:
+            last = await trio.to_thread.run_sync(self._taken.complete, self._registration_key())
+            if last is not None:
+                self._registry.inherit(last)
+                self._publisher.on_change()
+            await self._lead(nursery)
+        if self._registration is not None:
+            nursery.start_soon(self._registration.run)
+        assert self._admin is not None
+        admin = Admin(self._started_with.gateway.admin, server.address_of(self._admin), self._admin)
+        await Offering(
+            self._group,
+            self._listeners,
+            admin,
+            state=lambda: heritage.encode(self._registry.bequeath(time.monotonic())),
+            is_stopping=lambda: self._pool.is_stopping,
+            on_replaced=self._on_replaced,
+        ).run()
+
+    async def _lead(self, nursery: trio.Nursery) -> None:
+        """From now on this is the gateway that is operated, and that writes the files."""
+        assert self._admin is not None
+        await nursery.start(self._serve_admin, self._admin.dup())
+        self._discovery.pen.take()
+
+    async def _serve_admin(self, listener: socket.socket, *, task_status: trio.TaskStatus[str]) -> None:
+        await server.serve(self._gateway, listener, shutdown=self._admin_end, task_status=task_status)
+        self._admin_over.set()
+
+    def _registration_key(self) -> list[str]:
+        return registration_key(self._started_with, self._listeners.addresses[0])
 
     # --- what the parts tell ---------------------------------------------------------------
     def _on_event(self, event: Event) -> None:
@@ -211,17 +325,12 @@ class Supervisor:
         self._watch.on_ejection(target, detail, is_over)
 
     def _on_workers(self) -> None:
+        self._stories.use(self._ledger.rows)
         self._gateway.review()
 
     def _on_published(self) -> None:
         self._pool.wake()
         self._gateway.review()
-
-    async def _register(self) -> None:
-        """Tell Consul of this gateway, if that is wanted, once it serves."""
-        await self._is_serving.wait()
-        if self._registration is not None:
-            await self._registration.run()
 
     def _on_drain(self) -> None:
         if self._registration is not None:
@@ -238,8 +347,22 @@ class Supervisor:
         # What exists now stays: a full collection would look at it for 30 ms each time, in which no probe is sent.
         gc.collect()
         gc.freeze()
+        assert self._admin is not None
+        # The service manager has to know of a successor before the process that it replaces ends.
+        self._on_ready(self._gateway.facts(), server.address_of(self._admin))
         self._is_serving.set()
-        self._on_ready(self._gateway.facts(), self._admin)
+
+    def _on_replaced(self, pid: int, fields: dict[str, Any]) -> None:
+        """Another gateway serves from the same sockets: files, admin interface and Consul's entry are its own now."""
+        log.info("replaced by a new gateway, draining", successor_pid=pid)
+        self._notifier.main_pid(pid)
+        self._discovery.pen.give_up()
+        self._admin_end.set()
+        if self._registration is not None:
+            is_same = fields.get("registration") == self._registration_key()
+            leave = self._registration.release if is_same else self._registration.withdraw
+            leave()
+        self._gateway.give_way()
 
     # --- a new configuration ---------------------------------------------------------------
     def _apply(self, loaded: Loaded) -> tuple[str, ...]:
@@ -255,26 +378,12 @@ class Supervisor:
         if (loaded.log.level, loaded.log.format) != (self._loaded.log.level, self._loaded.log.format):
             configure_log(loaded)
         self._loaded = loaded
+        self._warn_of_exposure()
         self._registry.apply_config(loaded.services, loaded.routes, loaded.worker_settings())
         self._discovery.configure(loaded.consul)
         self._pool.reopen_logs()  # whoever rotates logs may reload instead of sending SIGUSR1
         self._publisher.on_change()
-        return _needs_restart(self._started_with, loaded)
-
-
-def _needs_restart(old: Loaded, new: Loaded) -> tuple[str, ...]:
-    """The keys that differ and cannot change while the gateway runs."""
-    # What Consul was told of this gateway stays as it is.
-    told = ("name", "listen") if old.consul is not None and old.consul.register else ()
-    changed = [
-        f"gateway.{key}" for key in (*told, *GATEWAY_FIXED) if getattr(old.gateway, key) != getattr(new.gateway, key)
-    ]
-    changed += ["dns"] if old.dns != new.dns else []
-    return (*changed, *(f"consul.{key}" for key in CONSUL_FIXED if _of_consul(old, key) != _of_consul(new, key)))
-
-
-def _of_consul(loaded: Loaded, key: str) -> object:
-    return getattr(loaded.consul or ConsulSettings(), key)
+        return needs_restart(self._started_with, loaded)
 
 
 def _discovery(loaded: Loaded, emit: Emit, on_end: Callable[[str], None]) -> Discovery:
@@ -282,23 +391,3 @@ def _discovery(loaded: Loaded, emit: Emit, on_end: Callable[[str], None]) -> Dis
         return Discovery(loaded.consul, loaded.services, emit, on_end, dns=loaded.dns, gateway=loaded.gateway.name)
     except ConsulError as error:
         raise GatewayFailed(str(error)) from error
-
-
-def _usable(loaded: Loaded) -> Loaded:
-    """The configuration, unless what it names outside itself cannot be used. Raises ConfigError."""
-    if loaded.consul is not None:
-        try:
-            tls_context(loaded.consul)
-        except ConsulError as error:
-            raise ConfigError([str(error)]) from error
-    return loaded
-
-
-def _raise_file_limit(loaded: Loaded) -> None:
-    """Workers inherit the limit, and need two descriptors per client connection."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    wanted = 2 * loaded.limits.connections
-    if hard != resource.RLIM_INFINITY and hard < wanted:
-        log.warning("few open files are allowed: raise the hard limit (ulimit -Hn)", limit=hard, wanted=wanted)

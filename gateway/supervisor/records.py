@@ -51,6 +51,11 @@ class Member:
         """Who lists it; the file (or KV), if Consul does as well."""
         return Who(re.split("[ ,]", self.origin)[0])
 
+    @property
+    def is_unjudged(self) -> bool:
+        """No probe has said anything of it yet."""
+        return self.health is Health.UNKNOWN and not self.checks_ok and not self.checks_failed
+
     def record(self) -> InstanceRecord:
         """As workers see it."""
         return InstanceRecord(
@@ -116,6 +121,15 @@ class Member:
         if self.resolved.standby in (row, Standby.FAIL_OPEN):
             return words
         return f"{words}; used all the same: too many would be out (max_ejected_percent)"
+
+
+def new_member(
+    instance: Instance, cell: int, now: float, past: Past, drain: Drain | None, *, is_exempt: bool
+) -> Member:
+    """An instance that comes; `is_exempt`: no probe will ever say how it is."""
+    health = Health.UNCHECKED if is_exempt else Health.UNKNOWN
+    detail = "not checked: health type is none" if is_exempt else "not probed yet"
+    return Member(instance, cell, health, now, detail, past, drain=drain)
 
 
 def clock_time(at: float) -> str:

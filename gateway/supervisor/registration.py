@@ -9,6 +9,15 @@ from gateway.config.load import Loaded
 from gateway.config.values import split_host_port
 
 
+def registration_key(loaded: Loaded, listen: str) -> list[str]:
+    """What decides under which id a gateway is registered, and where; nothing if it is not."""
+    consul = loaded.consul
+    if consul is None or not consul.register:
+        return []
+    name = consul.register_name or loaded.gateway.name
+    return [consul.address, consul.datacenter, name, consul.register_address, listen]
+
+
 def self_registration(loaded: Loaded, listen: str, is_ready: Callable[[], bool]) -> SelfRegistration | None:
     """None if none is wanted; `listen` is the HOST:PORT that the gateway is reached at."""
     consul = loaded.consul

@@ -15,7 +15,7 @@ Times are seconds on one steady clock, `now`; `unix_offset` turns them into Unix
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -23,7 +23,7 @@ from discovery.health_tags import overridden
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
 from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
-from gateway.admin.facts import DrainFacts, NotKnown, RouteFacts, ServiceFacts
+from gateway.admin.facts import NotKnown, RouteFacts, ServiceFacts, unknown_instance
 from gateway.shm.cells import CellsExhausted
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import RouteRecord, Snapshot, WorkerSettings
@@ -32,9 +32,10 @@ from gateway.supervisor.damping import Damping
 from gateway.supervisor.decide import leave
 from gateway.supervisor.declared import Declared
 from gateway.supervisor.drains import Drains
+from gateway.supervisor.heritage import Heirloom, Heritage
 from gateway.supervisor.history import Archive
 from gateway.supervisor.listing import Listing, users
-from gateway.supervisor.records import Member, service_record
+from gateway.supervisor.records import Member, new_member, service_record
 from gateway.supervisor.routebook import RouteBook
 from gateway.supervisor.service import News, Service
 from healthcheck.model import Health, Target, Transition, Verdict
@@ -67,6 +68,7 @@ class Registry:
         self._ejected: dict[int, float] = {}  # cells of instances that some worker ejected: until when
         self._drains = Drains()
         self._archive = Archive()
+        self._heritage = Heritage()
         self._news: list[News] = []  # since `take_news`
         self._shortages: dict[str, Problem] = {}  # by service: cells were too few
 
@@ -111,16 +113,14 @@ class Registry:
 
     def apply_transition(self, transition: Transition, now: float) -> None:
         """A change of health."""
-        member = self._member(transition.target)
-        if member is None:
+        if (member := self._member(transition.target)) is None:
             return  # it left while the probe was under way
         member.health, member.detail, member.since = transition.health, transition.detail, now
         self._dirty.add(transition.target.service)
 
     def apply_verdict(self, target: Target, verdict: Verdict) -> None:
         """The result of a probe: counted, and shown as the reason."""
-        member = self._member(target)
-        if member is None:
+        if (member := self._member(target)) is None:
             return
         member.detail = verdict.detail
         if verdict.ok:
@@ -139,8 +139,7 @@ class Registry:
 
     def explain_ejection(self, target: Target, detail: str, *, is_over: bool) -> None:
         """Why a worker ejected an instance, or why it takes it back before the time is over."""
-        member = self._member(target)
-        if member is None:
+        if (member := self._member(target)) is None:
             return
         if is_over:
             member.readmission = detail
@@ -159,7 +158,7 @@ class Registry:
             return False
         members = self._members_of(service)
         if address not in members:
-            raise _unknown_instance(service, address, members)
+            raise unknown_instance(service, address, members)
         members[address].drain = self._drains.begin(target, by, now + self._unix_offset)
         self._dirty.add(service)
         return True
@@ -169,13 +168,21 @@ class Registry:
         ended = self._drains.end(Target(service, address))
         member = self._member(Target(service, address))
         if ended is None and member is None:
-            raise _unknown_instance(service, address, self._members_of(service))
+            raise unknown_instance(service, address, self._members_of(service))
         if ended is None:
             return False
         if member is not None:
             member.drain, member.undrained_by, member.past.damping = None, by, Damping()
             self._dirty.add(service)
         return True
+
+    def inherit(self, heritage: Heritage) -> None:
+        """What the gateway that is being replaced knew, or knows now: its drains hold at once."""
+        self._heritage = heritage
+        self._drains.replace(heritage.drains)
+        for target, member in self.members():
+            member.drain = self._drains.get(target)
+        self._dirty.update(self._services)
 
     # --- what goes out ---------------------------------------------------------------------
     def declare(self) -> Mapping[str, ServiceSpec]:
@@ -237,10 +244,17 @@ class Registry:
     @property
     def is_unprobed(self) -> bool:
         """Is there a provisional instance that no probe has judged yet?"""
-        members = (member for service in self._services.values() for member in service.members.values())
-        return bool(self._dirty) or any(
-            member.instance.provisional and member.health is Health.UNKNOWN for member in members
-        )
+        unknown = (member for _, member in self.members() if member.health is Health.UNKNOWN)
+        return bool(self._dirty) or any(member.instance.provisional for member in unknown)
+
+    def health(self, target: Target) -> Health:
+        """As far as it is known."""
+        member = self._member(target)
+        return Health.UNKNOWN if member is None else member.health
+
+    def bequeath(self, now: float) -> Heritage:
+        """What a successor should know."""
+        return Heritage(now, {target: Heirloom.of(each) for target, each in self.members()}, self._drains.all)
 
     def service_facts(self, in_flight: Callable[[int], int]) -> tuple[ServiceFacts, ...]:
         """`in_flight` counts attempts on an instance cell."""
@@ -249,8 +263,10 @@ class Registry:
 
     def one_service(self, name: str, in_flight: Callable[[int], int]) -> ServiceFacts | None:
         """The same of one, if there is one of this name."""
-        service = self._services.get(name)
-        return None if service is None else service.facts(self._unix_offset, self._drain_facts(name, in_flight))
+        if (service := self._services.get(name)) is None:
+            return None
+        drains = self._drains.facts(name, self.instance_cells, in_flight, service.members)
+        return service.facts(self._unix_offset, drains)
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
         return self._routes.facts()
@@ -258,6 +274,19 @@ class Registry:
     def route_origin(self, record: RouteRecord) -> tuple[str, str]:
         """Where a route comes from, and its tag's options, in words."""
         return self._routes.origin(record)
+
+    def service_cells(self) -> dict[str, list[int]]:
+        """The ledger's cells of every service's instances."""
+        return {
+            name: [member.cell for member in service.members.values()]
+            for name in self._declared.services
+            if (service := self._services.get(name))
+        }
+
+    @property
+    def route_cells_high_water(self) -> int:
+        """Every cell ever given to a route is below this number."""
+        return self._routes.cells.high_water
 
     # --- inside ----------------------------------------------------------------------------
     def _set_settings(self, settings: WorkerSettings) -> None:
@@ -278,6 +307,12 @@ class Registry:
     def _relist(self, services: Iterable[str]) -> None:
         self._relisted.update(services)
         self._dirty |= self._relisted
+
+    def members(self) -> Iterator[tuple[Target, Member]]:
+        """All instances of all services."""
+        for name, service in self._services.items():
+            for address, member in service.members.items():
+                yield Target(name, address), member
 
     def _member(self, target: Target) -> Member | None:
         service = self._services.get(target.service)
@@ -335,11 +370,10 @@ class Registry:
             message = f"service {target.service!r} lacks instances, {target.address} among them: {error}"
             self._shortages[target.service] = Problem(origin, message)
             return None
-        is_exempt = settings.type is ProbeType.NONE  # no probe will ever say so
-        health = Health.UNCHECKED if is_exempt else Health.UNKNOWN
-        detail = "not checked: health type is none" if is_exempt else "not probed yet"
         past, drain = self._archive.take(target, now), self._drains.get(target)
-        return Member(instance, cell, health, now, detail, past, drain=drain)
+        member = new_member(instance, cell, now, past, drain, is_exempt=settings.type is ProbeType.NONE)
+        self._heritage.restore(target, member, now)
+        return member
 
     def _dismiss(self, service: str, member: Member, generation: int, now: float) -> None:
         target = Target(service, member.instance.address)
@@ -359,24 +393,6 @@ class Registry:
 
     def _members_of(self, service: str) -> dict[str, Member]:
         """Raises NotKnown."""
-        found = self._services.get(service)
-        if found is None:
+        if (found := self._services.get(service)) is None:
             raise NotKnown(f"There is no service {service!r}.", "service", tuple(self._services))
         return found.members
-
-    def _drain_facts(self, service: str, in_flight: Callable[[int], int]) -> tuple[DrainFacts, ...]:
-        cells = self.instance_cells
-        return tuple(
-            DrainFacts(
-                address=target.address,
-                since=drain.since,
-                by=drain.by,
-                is_listed=self._member(target) is not None,
-                in_flight=0 if (cell := cells.cell(target)) is None else in_flight(cell),
-            )
-            for target, drain in self._drains.of(service)
-        )
-
-
-def _unknown_instance(service: str, address: str, members: Iterable[str]) -> NotKnown:
-    return NotKnown(f"Service {service!r} has no instance {address!r}.", "instance", tuple(members))

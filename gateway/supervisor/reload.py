@@ -14,6 +14,8 @@ from dataclasses import replace
 import structlog
 import trio
 
+from discovery.consul_sd.errors import ConsulError
+from discovery.consul_sd.tls import tls_context
 from gateway.admin.facts import ReloadError, ReloadFacts
 from gateway.config.load import ConfigError, Loaded
 
@@ -88,3 +90,13 @@ class Reloader:
         else:
             log.info("configuration reloaded")
         return needs_restart
+
+
+def usable(loaded: Loaded) -> Loaded:
+    """The configuration, unless what it names outside itself cannot be used. Raises ConfigError."""
+    if loaded.consul is not None:
+        try:
+            tls_context(loaded.consul)
+        except ConsulError as error:
+            raise ConfigError([str(error)]) from error
+    return loaded

@@ -1,15 +1,18 @@
 """Signals to the supervisor, turned into plain calls. Nothing happens inside a signal handler.
 
 SIGTERM, SIGINT: drain and stop; a second one: stop now. SIGHUP: reload. SIGUSR1: open the access log anew.
+SIGUSR2: have a new gateway replace this one.
 """
 
 from __future__ import annotations
 
 import signal
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 import trio
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 log = structlog.get_logger(__name__)
 
@@ -25,11 +28,13 @@ class Obeys(Protocol):
 
     def reopen_logs(self) -> None: ...
 
+    def upgrade(self) -> None: ...
+
 
 async def watch_signals(obeys: Obeys, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Receive signals until cancelled. Started once it would miss none."""
     asked_to_stop = False
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1) as received:
+    with trio.open_signal_receiver(*SIGNALS) as received:
         task_status.started()
         async for number in received:
             log.info("signal received", signal=signal.Signals(number).name)
@@ -37,6 +42,8 @@ async def watch_signals(obeys: Obeys, *, task_status: trio.TaskStatus[None] = tr
                 obeys.request_reload()
             elif number == signal.SIGUSR1:
                 obeys.reopen_logs()
+            elif number == signal.SIGUSR2:
+                obeys.upgrade()
             elif asked_to_stop:
                 obeys.stop_now()
             else:

@@ -1,12 +1,26 @@
-"""The place of one worker, over all processes that fill it."""
+"""The place of one worker, over all processes that fill it, and how such a process is started."""
 
 from __future__ import annotations
 
 import os
 import socket
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import trio
+
+from gateway.control import WorkerSpec
+
+# What a large receive takes from the heap is needed again at once: giving it back to the kernel each time costs more
+# than the receive does (glibc; mallopt(3)). Bytes.
+MALLOC: Final = {"MALLOC_TRIM_THRESHOLD_": "4194304", "MALLOC_MMAP_THRESHOLD_": "4194304"}
+
+
+def worker_command(spec: WorkerSpec) -> Sequence[str]:
+    """How a worker is started. -P: the directory the gateway was started in must not shadow its packages."""
+    return (sys.executable, "-P", "-m", "gateway.worker", spec.to_json())
 
 
 @dataclass(slots=True)

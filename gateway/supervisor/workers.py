@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -28,27 +27,18 @@ import trio
 
 from gateway.admin.facts import WorkerFacts
 from gateway.control import MESSAGE_BYTES, Tell, WorkerSpec, decode_message, encode_message
+from gateway.handover.sockets import orphan_name
 from gateway.shm.layout import L_ROWS
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.heartbeats import watch_heartbeats
 from gateway.supervisor.listeners import Listeners
 from gateway.supervisor.restart import Halt, Patience, RestartPolicy, describe_exit
-from gateway.supervisor.slot import Slot, new_slot
+from gateway.supervisor.slot import MALLOC, Slot, new_slot, worker_command
 from healthcheck.model import Target
 
 CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 
 log = structlog.get_logger(__name__)
-
-
-# What a large receive takes from the heap is needed again at once: giving it back to the kernel each time costs more
-# than the receive does (glibc; mallopt(3)). Bytes.
-MALLOC: Final = {"MALLOC_TRIM_THRESHOLD_": "4194304", "MALLOC_MMAP_THRESHOLD_": "4194304"}
-
-
-def worker_command(spec: WorkerSpec) -> Sequence[str]:
-    """How a worker is started. -P: the directory the gateway was started in must not shadow its packages."""
-    return (sys.executable, "-P", "-m", "gateway.worker", spec.to_json())
 
 
 class WorkerPool:
@@ -59,8 +49,10 @@ class WorkerPool:
         workers: int,
         *,
         listeners: Listeners,
+        group: str,
         board: int,
         ledger_fd: int,
+        stories_fd: int,
         ledger: Ledger,
         drain_timeout: Callable[[], float],
         on_change: Callable[[], None],
@@ -68,14 +60,16 @@ class WorkerPool:
         command: Callable[[WorkerSpec], Sequence[str]] = worker_command,
         patience: Patience | None = None,
     ) -> None:
-        """`board` and `ledger_fd` are descriptors; `on_change` is called after any worker changed its state.
+        """`group`: see `gateway.handover.sockets`; `board` and what ends in `_fd` are descriptors.
 
-        `on_ejection` is called when a worker ejected an instance or took it back, with its words and whether
-        the ejection is over.
+        `on_change` is called after any worker changed its state, `on_ejection` when a worker ejected an instance or
+        took it back, with its words and whether the ejection is over.
         """
         self._listeners = listeners
+        self._group = group
         self._board = board
         self._ledger_fd = ledger_fd
+        self._stories_fd = stories_fd
         self._ledger = ledger
         self._drain_timeout = drain_timeout
         self._on_change = on_change
@@ -87,8 +81,10 @@ class WorkerPool:
         self._ledger.use(workers)
         self._stopping = trio.Event()
         self._is_killing = False
+        self._is_replaced = False
         self._halted = ""
         self._scope = trio.CancelScope()
+        self._keepers: trio.Nursery | None = None  # of a task for each slot, while `run` runs
 
     # --- what is known ---------------------------------------------------------------------
     @property
@@ -144,7 +140,14 @@ class WorkerPool:
                 )
 
     def resize(self, workers: int) -> None:
-        """Have so many workers from now on, who accept from what is listened on now. Once `run` runs."""
+        """Have so many workers from now on, who accept from what is listened on now."""
+        if self._keepers is None:  # none has begun
+            for slot in self._slots:
+                os.close(slot.wake)
+            self._slots[:] = [new_slot(n) for n in range(workers)]
+            self._listeners.workers = workers
+            self._ledger.use(workers)
+            return
         staying = [slot for slot in self._slots if not slot.is_leaving]
         for slot in staying[workers:]:
             slot.is_leaving = True
@@ -180,11 +183,16 @@ class WorkerPool:
         self._ledger.use(self._slots[-1].number + 1)
         self._on_change()
 
-    def drain(self) -> None:
-        """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts."""
+    def drain(self, *, is_replaced: bool = False) -> None:
+        """No more accepting; finish what is in flight, at most for the drain timeout; no more restarts.
+
+        `is_replaced`: another gateway takes the connections from now on, from the same sockets.
+        """
+
         if self._stopping.is_set():
             return
         self._stopping.set()
+        self._is_replaced = is_replaced
         # The workers' copies alone remain, each closed once its queue is served: a listening socket that stayed
         # open here would take connections that nobody answers.
         self._listeners.close()
@@ -294,15 +302,17 @@ class WorkerPool:
             shared=self._listeners.shared,
             board=self._board,
             ledger=self._ledger_fd,
+            stories=self._stories_fd,
             wake=slot.wake,
             control=theirs.fileno(),
+            orphan_name=orphan_name(self._group, slot.number),
         )
         try:
             with theirs:
                 return await trio.lowlevel.open_process(
                     self._command(spec),
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(*spec.listeners, spec.board, spec.ledger, spec.wake, spec.control),
+                    pass_fds=(*spec.listeners, spec.board, spec.ledger, spec.stories, spec.wake, spec.control),
                     process_group=0,
                     env=MALLOC | os.environ,
                 )
@@ -369,7 +379,7 @@ class WorkerPool:
     def _drain_slot(self, slot: Slot) -> None:
         if slot.process is not None:
             slot.state = "draining"
-            self._tell(slot, Tell.DRAIN)
+            self._tell(slot, Tell.DRAIN, is_replaced=self._is_replaced)
 
     # --- deadlines -------------------------------------------------------------------------
     async def _enforce_drain_timeout(self) -> None:

@@ -35,7 +35,7 @@ _EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.
 class Listener(Timed):
     """A handler for the loop."""
 
-    __slots__ = ("_alone_until", "_ctx", "_is_shared", "_loop", "_sock", "fd")
+    __slots__ = ("_alone_until", "_ctx", "_is_shared", "_loop", "fd", "sock")
 
     def __init__(self, loop: Loop, ctx: Context, sock: socket.socket, is_shared: bool) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Listener(Timed):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop = loop
         self._ctx = ctx
-        self._sock = sock
+        self.sock = sock
         self._is_shared = is_shared  # with other workers
         self._alone_until = 0.0
         self.fd = sock.fileno()
@@ -76,7 +76,7 @@ class Listener(Timed):
         found = False
         for _ in range(most):
             try:
-                sock, address = self._sock.accept()
+                sock, address = self.sock.accept()
             except BlockingIOError:
                 return found
             except OSError as error:
@@ -102,7 +102,7 @@ class Listener(Timed):
         """Take what is queued, then accept no more."""
         self._accept(_QUEUE)
         self._ctx.deadlines.forget(self)
-        self._loop.discard(self, self._sock)
+        self._loop.discard(self, self.sock)
 
     def _admit(self, sock: socket.socket, peer: str) -> None:
         ctx = self._ctx

@@ -12,16 +12,19 @@ from typing import Final
 
 import trio
 
-from gateway.control import Tell, WorkerSpec, WorkerState
+from gateway.control import BACKLOG, Tell, WorkerSpec, WorkerState
 from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Alarm
 from gateway.proxy.downstream import Downstream
+from gateway.proxy.stories import Stories
 from gateway.proxy.trust import trust
 from gateway.proxy.upstream import Upstream, UpstreamState
 from gateway.routing.table import compile_table
+from gateway.shm import rings
 from gateway.shm.board import BoardReader
 from gateway.shm.code_slots import CodeSlots
 from gateway.shm.layout import (
+    L_USED,
     R_ACCEPT_ERRORS,
     R_BYTES_IN,
     R_BYTES_OUT,
@@ -47,10 +50,10 @@ from gateway.worker.accept import Listener
 from gateway.worker.access_log import AccessLog
 from gateway.worker.control import Control, Wake
 from gateway.worker.loop import Loop
+from gateway.worker.orphan import ORPHAN_GRACE, Orphan, say
 from gateway.worker.view import View
 
 HEARTBEAT_SECONDS: Final = 0.5
-ORPHAN_GRACE: Final = 5.0  # seconds that a worker serves on after its supervisor is gone, before it drains
 _EMPTY: Final = compile_table(())
 
 
@@ -64,6 +67,8 @@ class Worker:
     def __init__(self, spec: WorkerSpec) -> None:
         board = BoardReader(attach(spec.board, writable=False))
         ledger = Ledger(attach(spec.ledger, writable=True), spec.rows)
+        stories = attach(spec.stories, writable=True)
+        rings.check(stories, spec.rows)
         decoder = Decoder()
         copy = board.read()
         if copy is None:
@@ -81,6 +86,7 @@ class Worker:
             row=spec.worker,
             codes=CodeSlots(ledger.words, spec.worker),
             access=self._log,
+            stories=Stories(stories, spec.worker),
             trusts=trust(()),
             report=self._report,
             rng=random.SystemRandom(),  # nobody can guess the next id, and many at a time it costs no more
@@ -89,12 +95,12 @@ class Worker:
         self._view = View(board, first, decoder)
         self._loop = Loop(ctx, self._view.refresh)
         ctx.network = self._loop
+        self._spec = spec
+        self._orphan: Orphan | None = None
         self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
         self._wake = Wake(self._loop, spec.wake)
         self._view.start(ctx, self._control.tell_ejection)
-        self._listeners = [
-            Listener(self._loop, ctx, socket.socket(fileno=fd), is_shared=fd in spec.shared) for fd in spec.listeners
-        ]
+        self._listeners = [self._accept_from(fd, is_shared=fd in spec.shared) for fd in spec.listeners]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(
             (row_word(self._row, word), name)
@@ -136,6 +142,7 @@ class Worker:
             self._listen(fds, str(fields["shared"]))
         elif tell is Tell.DRAIN:
             seconds = fields.get("timeout", self._ctx.settings.drain_timeout)
+            self._ctx.is_replaced = fields.get("is_replaced") is True
             self._drain(float(seconds) if isinstance(seconds, int | float) else self._ctx.settings.drain_timeout)
         elif tell is Tell.STOP:
             self._loop.is_stopping = True
@@ -156,11 +163,17 @@ class Worker:
             if self._ctx.draining or listener is not None:
                 os.close(fd)
             else:
-                listener = Listener(self._loop, self._ctx, socket.socket(fileno=fd), is_shared=is_shared == "1")
+                listener = self._accept_from(fd, is_shared=is_shared == "1")
             if listener is not None:
                 self._listeners.append(listener)
         for listener in now_open.values():
             listener.close()
+
+    def _accept_from(self, fd: int, *, is_shared: bool) -> Listener:
+        sock = socket.socket(fileno=fd)
+        if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            sock.listen(BACKLOG)
+        return Listener(self._loop, self._ctx, sock, is_shared=is_shared)
 
     def _refute(self, fields: dict[str, object]) -> None:
         since = fields.get("since")
@@ -169,13 +182,38 @@ class Worker:
             service.refute(str(fields.get("instance")), since, self._ctx.now, str(fields.get("detail")))
 
     def _on_supervisor_gone(self) -> None:
-        if self._state is WorkerState.SERVING:
-            self._enter(WorkerState.ORPHANED)
-            self._ctx.deadlines.arm(self._alarm, self._ctx.now + ORPHAN_GRACE)
+        if self._state is not WorkerState.SERVING:
+            return
+        self._enter(WorkerState.ORPHANED)
+        event = "the supervisor is gone: serving on for a moment, unless a new gateway takes over"
+        self._report("error", event, seconds=ORPHAN_GRACE)
+        self._serve_for(ORPHAN_GRACE)
+        try:
+            self._orphan = Orphan(
+                self._loop,
+                self._spec.orphan_name,
+                [listener.sock for listener in self._listeners],
+                self._words[L_USED],
+                serve_for=self._serve_for,
+                on_ready=self._on_replaced,
+                say=self._report,
+            )
+        except OSError as error:
+            self._report("error", "a new gateway cannot take over from this worker", error=str(error))
+
+    def _serve_for(self, seconds: float) -> None:
+        """An orphan's time."""
+        if self._state is WorkerState.ORPHANED:
+            self._ctx.deadlines.arm(self._alarm, self._ctx.now + seconds)
+
+    def _on_replaced(self) -> None:
+        self._ctx.is_replaced = True
+        self._drain(self._ctx.settings.drain_timeout)
 
     def _on_alarm(self, now: float) -> None:
         """The orphan's grace or the drain is over."""
         if self._state is WorkerState.ORPHANED:
+            self._report("warning", "no new gateway has taken over, draining")
             self._drain(self._ctx.settings.drain_timeout)
         else:
             self._loop.is_stopping = True
@@ -185,6 +223,8 @@ class Worker:
         if self._ctx.draining:
             return
         self._enter(WorkerState.DRAINING)
+        if self._orphan is not None:
+            self._orphan.close()
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
@@ -224,7 +264,10 @@ class Worker:
         self._words[row_word(self._row, R_LOG_DROPPED)] = self._log.dropped
 
     def _report(self, level: str, event: str, **fields: object) -> None:
-        self._control.report(level, event, **fields)
+        if self._control.is_gone:
+            say(self._row, self._ctx.settings.access_format, level, event, **fields)
+        else:
+            self._control.report(level, event, **fields)
 
 
 async def serve(spec: WorkerSpec) -> None:

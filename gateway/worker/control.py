@@ -30,6 +30,7 @@ class Control:
         self._sock.setblocking(False)
         self._on_tell = on_tell
         self._on_gone = on_gone
+        self.is_gone = False
         self.fd = fd
         loop.register(self, select.EPOLLIN)
 
@@ -43,6 +44,7 @@ class Control:
             packet = b""
         if not packet:
             self._loop.unregister(self)
+            self.is_gone = True
             self._on_gone()
             return
         self._on_tell(*decode_message(packet), fds)

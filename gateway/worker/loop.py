@@ -163,6 +163,7 @@ class Loop:
             self._expire()
         self._close_discarded()
         ctx.counts.write()
+        ctx.stories.write()
         ctx.access.flush()
         if ctx.draining and not self.wires():
             self.is_stopping = True

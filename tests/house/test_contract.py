@@ -26,6 +26,7 @@ COMMANDS = {
     "services": ["NAME", "--history", "--json", "--admin"],
     "explain": ["METHOD", "URL", "-H", "--header", "--client", "--json", "--admin"],
     "wait": ["--generation", "--service", "--healthy", "--timeout", "--json", "--admin"],
+    "why": ["REQUEST_ID", "--errors", "--last", "--json", "--admin"],
     "drain": ["SERVICE", "INSTANCE", "--wait", "--timeout", "--json", "--admin"],
     "undrain": ["SERVICE", "INSTANCE", "--json", "--admin"],
     "register": [

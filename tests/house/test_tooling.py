@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 SCRIPTS = [
     ROOT / ".ci" / "run",
     ROOT / "scripts" / "check",
+    ROOT / "scripts" / "get_chromium.sh",
     ROOT / "scripts" / "get_consul.sh",
     ROOT / "scripts" / "get_prometheus.sh",
     ROOT / "scripts" / "test_py_consul",
@@ -58,7 +59,10 @@ def test_the_environment_is_renewed_only_when_pyproject_changed(tmp_path: Path) 
 
 def test_make_test_checks_first_and_ends_with_pytest(tmp_path: Path) -> None:
     planned = run("make", "-n", "test", f"VENV={tmp_path}/venv").stdout
-    positions = [planned.index(step) for step in ("scripts/check", "scripts/get_consul.sh", "-m pytest")]
+    positions = [
+        planned.index(step)
+        for step in ("scripts/check", "scripts/get_consul.sh", "scripts/get_chromium.sh", "-m pytest")
+    ]
     assert positions == sorted(positions)
     assert "-m pytest" in planned.strip().splitlines()[-1]
 
@@ -76,6 +80,7 @@ def fresh(tmp_path: Path) -> Path:
         tmp_path / "scripts" / "check": "echo checked",
         tmp_path / "scripts" / "get_consul.sh": "echo /bin/true",
         tmp_path / "scripts" / "get_prometheus.sh": "echo /bin",
+        tmp_path / "scripts" / "get_chromium.sh": "echo /bin/true",
         tmp_path / "scripts" / "test_compiled": "echo compiled",
         tmp_path / "scripts" / "test_py_consul": "echo py-consul",
         venv / "bin" / "python": 'echo "python $*"',
@@ -96,7 +101,9 @@ def test_make_test_passes_through_what_pytest_decides(tmp_path: Path) -> None:
     assert run("make", "-C", str(folder), "test").returncode != 0
 
 
-@pytest.mark.parametrize("script", ["check", "get_consul.sh", "get_prometheus.sh", "test_compiled", "test_py_consul"])
+@pytest.mark.parametrize(
+    "script", ["check", "get_consul.sh", "get_prometheus.sh", "get_chromium.sh", "test_compiled", "test_py_consul"]
+)
 def test_make_test_fails_when_a_step_before_the_tests_fails(script: str, tmp_path: Path) -> None:
     folder = fresh(tmp_path)
     (folder / "scripts" / script).write_text("#!/bin/sh\nexit 1\n")
@@ -107,6 +114,8 @@ def test_make_test_fails_when_a_step_before_the_tests_fails(script: str, tmp_pat
         assert "found no Consul" in done.stderr
     if script == "get_prometheus.sh":
         assert "found no Prometheus" in done.stderr
+    if script == "get_chromium.sh":
+        assert "found no Chromium" in done.stderr
 
 
 def test_an_old_python_is_refused_before_anything_is_made(tmp_path: Path) -> None:

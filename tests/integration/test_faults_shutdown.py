@@ -104,6 +104,6 @@ def test_workers_outlive_a_killed_supervisor_for_a_while_and_leave_nothing(gatew
         assert report.failures == ()  # new connections too: the sockets are the workers' as well
     with start_load(gateway.listen, connections=8) as later:
         later.wait_for(50)
-        wait_until(lambda: not any(map(is_running, pids)), 15.0, what="the end of the workers")
+        wait_until(lambda: not any(map(is_running, pids)), 30.0, what="the end of the workers")
         tell("seconds until the workers were gone", round(time.monotonic() - killed, 2))
     assert set(os.listdir("/dev/shm")) == shared  # noqa: PTH208

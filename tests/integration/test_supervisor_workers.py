@@ -18,7 +18,8 @@ import structlog
 import trio
 
 from gateway.control import EXIT_CANNOT_BOOT, WorkerSpec
-from gateway.shm import memory
+from gateway.handover.sockets import new_group
+from gateway.shm import memory, rings
 from gateway.shm.layout import R_CONNECTIONS_TOTAL, row_word
 from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.supervisor.listeners import open_listeners
@@ -62,6 +63,8 @@ class Gang:
     """A pool under test, with what it needs."""
 
     def __init__(self, script: str, workers: int, drain_timeout: float, patience: Patience | None) -> None:
+        self.stories_fd = memory.create("stories", rings.rings_bytes(workers))
+        rings.initialise(memory.attach(self.stories_fd, writable=True), workers)
         self.ledger_fd = memory.create("ledger", ledger_bytes(workers))
         self.ledger = Ledger.initialise(memory.attach(self.ledger_fd, writable=True), workers)
         self.board = memory.create("board", 4096)
@@ -72,8 +75,10 @@ class Gang:
         self.pool = WorkerPool(
             workers,
             listeners=self.listeners,
+            group=new_group(),
             board=self.board,
             ledger_fd=self.ledger_fd,
+            stories_fd=self.stories_fd,
             ledger=self.ledger,
             drain_timeout=lambda: drain_timeout,
             on_change=self._on_change,
@@ -117,6 +122,7 @@ async def gang(
     made.listeners.close()
     os.close(made.board)
     os.close(made.ledger_fd)
+    os.close(made.stories_fd)
 
 
 def is_gone(pid: int) -> bool:

@@ -23,6 +23,7 @@ from discovery.model import Origin, OriginKind, Problem
 from discovery.source import SourceState
 from gateway.admin.explanation import Asked, Explained
 from gateway.admin.facts import (
+    Access,
     DrainFacts,
     Facts,
     InstanceFacts,
@@ -35,6 +36,7 @@ from gateway.admin.facts import (
     ServiceFacts,
     WorkerFacts,
 )
+from gateway.admin.series import Series
 from gateway.admin.server import serve
 from gateway.config.describe import Config, describe
 from gateway.config.load import load
@@ -42,6 +44,8 @@ from gateway.shm import layout
 from gateway.shm.code_slots import CodeSlots
 from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.shm.memory import attach, create
+from gateway.shm.rings import rings_bytes
+from gateway.shm.storybook import StoryBook
 from gateway.snapshot.model import Snapshot, Standby
 from gateway.supervisor.explain import Known, explain
 from tests.proxy_harness import ROUTE, SETTINGS, service
@@ -54,6 +58,15 @@ def make_ledger(rows: int = 2) -> Ledger:
     fd = create("test-ledger", ledger_bytes(rows))
     try:
         return Ledger.initialise(attach(fd, writable=True), rows)
+    finally:
+        os.close(fd)
+
+
+def make_stories(rows: int = 2) -> StoryBook:
+    """An empty storybook on a memfd."""
+    fd = create("test-stories", rings_bytes(rows))
+    try:
+        return StoryBook.initialise(attach(fd, writable=True), rows, rows)
     finally:
         os.close(fd)
 
@@ -186,6 +199,9 @@ class FakeFacade:
 
     present: Facts = field(default_factory=make_facts)
     ledger: Ledger = field(default_factory=make_ledger)
+    series: Series = field(default_factory=Series)
+    access: Access = field(default_factory=Access)
+    stories: StoryBook = field(default_factory=make_stories)
     reload_problems: tuple[str, ...] = ()
     needs_restart: tuple[str, ...] = ()
     broken: bool = False

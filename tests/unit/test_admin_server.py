@@ -34,7 +34,7 @@ async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
     assert response.text.endswith("# EOF\n")
 
 
-@pytest.mark.parametrize("path", ["/", "/nope", "/health/", "/api", "/api/status/x"])
+@pytest.mark.parametrize("path", ["/nope", "/assets/nope", "/health/", "/api", "/api/status/x"])
 async def test_an_unknown_path_is_a_problem(http: httpx.AsyncClient, path: str) -> None:
     response = await http.get(path)
     assert (response.status_code, response.headers["content-type"]) == (404, PROBLEM)

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.admin import status
 from gateway.admin.facts import Facts
+from gateway.admin.words import rfc3339
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
 from tests.unit.fake_gateway import STARTED, count, make_facts, make_ledger
@@ -37,8 +38,8 @@ def test_every_key_of_the_contract_is_there() -> None:
 
 
 def test_times_are_rfc_3339_in_utc() -> None:
-    assert status.rfc3339(STARTED) == "2026-09-21T14:13:20.000Z"
-    assert status.rfc3339(STARTED + 0.25) == "2026-09-21T14:13:20.250Z"
+    assert rfc3339(STARTED) == "2026-09-21T14:13:20.000Z"
+    assert rfc3339(STARTED + 0.25) == "2026-09-21T14:13:20.250Z"
     body = make_status(make_facts(), make_ledger())
     assert body["started_at"] == "2026-09-21T14:13:20.000Z"
     assert body["uptime_seconds"] == 60.5

@@ -76,6 +76,8 @@ def test_sockets_that_are_taken_over_are_used_and_others_bound_beside_them(befor
         assert second.addresses == first.addresses
         assert second.all[0].sockets[:before] == first.all[0].sockets
         assert [len(second.for_worker(n)) for n in range(after)] == [each] * after
+        listening = [sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in second.all[0].sockets]
+        assert listening == [1] * before + [0] * (len(listening) - before)  # the workers' to do
         used = [fd for n in range(after) for fd in second.for_worker(n)]
         assert len(set(used)) == len(used) == len(second.all[0].sockets)
     finally:

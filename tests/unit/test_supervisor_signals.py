@@ -29,6 +29,9 @@ class Recorder:
     def reopen_logs(self) -> None:
         self.asked.append("reopen logs")
 
+    def upgrade(self) -> None:
+        self.asked.append("upgrade")
+
 
 async def wait_until(claim: Callable[[], bool]) -> None:
     with trio.fail_after(5):
