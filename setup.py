@@ -25,6 +25,7 @@ HOT = [
     "gateway/h1/framing.py",
     "gateway/h1/request.py",
     "gateway/h1/response.py",
+    "gateway/outlet.py",
     "gateway/proxy/account.py",
     "gateway/proxy/attempts.py",
     "gateway/proxy/budget.py",

@@ -14,6 +14,7 @@ from pathlib import Path
 import trio
 
 from cli.demo import Demo, DemoError
+from gateway import log
 from gateway.admin.facts import Facts
 from gateway.config.load import ConfigError, Loaded, Overrides, default_file, load
 from gateway.supervisor import main
@@ -69,9 +70,9 @@ def up(
 
 def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None, *, replace: bool) -> int:
     def announce(facts: Facts, admin: str) -> None:
-        _say(ready_line(facts, admin))
+        log.say(ready_line(facts, admin))  # does not wait: the gateway serves already
         if playground is not None:
-            _say(playground.hint(facts.listen[0]))
+            log.say(playground.hint(facts.listen[0]))
 
     predecessor = os.environ.pop(PREDECESSOR, "")  # not for those that are started from here
     run = partial(main.run, loaded, reload=read, on_ready=announce, replace=replace, predecessor=predecessor)
