@@ -37,6 +37,7 @@ def up(
     replace: bool,
 ) -> int:
     """Run the gateway in the foreground; returns the exit code: 0 after a drain, 1 failed, 2 bad configuration."""
+    closed = _open_standard_descriptors()
     if demo and config is not None:
         _say("gw: --demo brings its own configuration: leave out either --demo or -c")
         return 2
@@ -63,9 +64,27 @@ def up(
                 _say(problem)
             return 2
         main.configure_log(loaded)
+        if 1 in closed and loaded.log.access == "stdout":
+            log.say("gw: standard output is closed: the lines of the access log go nowhere")
         if path is None and loaded.consul is None:
             _say(NO_ROUTES)
         return _run(loaded, read, playground, replace=replace)
+
+
+def _open_standard_descriptors() -> list[int]:
+    """Open those of 0, 1, 2 that are closed, on nothing, and return them.
+
+    Whatever were opened next would take their numbers, and lines meant for standard output would go there.
+    """
+    closed = []
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.set_inheritable(number, True)
+            closed.append(number)
+    return closed
 
 
 def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None, *, replace: bool) -> int:
