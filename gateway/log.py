@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from collections.abc import Callable, MutableMapping
+from math import inf
 from typing import Any, Final, Literal
 
 import structlog
@@ -23,6 +25,8 @@ _FIRST: Final = ("time", "level", "role", "pid", "event")
 _SECRETS: Final = frozenset({"token", "consul_token", "x-consul-token", "authorization", "password", "secret"})
 
 STDERR: Final = 2
+SAME_EVERY: Final = 5.0  # seconds
+MOST_KEPT: Final = 1000
 
 EventDict = MutableMapping[str, Any]
 
@@ -65,9 +69,22 @@ _sinks: list[LineSink] = []  # the one in use
 
 
 class _Forwarder(logging.Handler):
-    """Hands records of the standard library's logging to structlog."""
+    """Hands records of the standard library's logging to structlog, the same one at most every `SAME_EVERY` seconds.
+
+    Some are written in a loop for as long as something is wrong (no descriptor to accept with: ten a second).
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._written: dict[tuple[str, str], float] = {}  # when, by logger and message
 
     def emit(self, record: logging.LogRecord) -> None:
+        key, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._written.get(key, -inf) < SAME_EVERY:
+            return
+        if len(self._written) >= MOST_KEPT:
+            self._written.clear()
+        self._written[key] = now
         level = next((name for name, least in LEVELS.items() if record.levelno <= least), "error")
         error = record.exc_info if record.exc_info and record.exc_info[0] is not None else None
         logger = structlog.get_logger()

@@ -120,6 +120,12 @@ class LimitsConfig(Section):
     connections: Whole = Field(
         default=10000, ge=1, le=1000000, description="Client connections per worker; past it 503 and close."
     )
+    in_flight: Whole = Field(
+        default=0,
+        ge=0,
+        le=1000000,
+        description="Requests in flight per worker, upgrades included; past it 503 `overloaded`. 0: no limit.",
+    )
 
 
 class ConsulConfig(Section):

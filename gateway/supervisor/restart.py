@@ -7,6 +7,8 @@ Rules:
 - `EXIT_CANNOT_BOOT` from a worker slot that was never ready halts: another try would fail the same way.
 - More than five deaths before READY in a row, over all workers and within ten seconds, halt, unless
   some worker is serving: a gateway at half strength is better than none, so then it goes on trying.
+- A process that cannot be started for want of descriptors, memory or processes is tried on and on, if its slot was
+  ever ready: the want may pass, and giving up would end what little goes on.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from gateway.control import EXIT_CANNOT_BOOT
 
 FIRST_DELAY: Final = 0.1  # seconds, of the second restart in a row; the first has none
 LONGEST_DELAY: Final = 5.0
+CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 SETTLED: Final = 10.0  # seconds of life after which a death is a first one
 LOOP_DEATHS: Final = 5  # deaths before READY in a row that are still borne
 LOOP_WINDOW: Final = 10.0  # seconds
@@ -116,6 +119,8 @@ class RestartPolicy:
                 f"worker {worker} cannot start ({describe_exit(returncode)}); "
                 "its last line on standard error says why, and starting it again would end the same way"
             )
+        if returncode == CANNOT_SPAWN and slot.was_ever_ready:
+            return None  # the machine is short of something; nothing speaks against the worker
         self.unready_deaths.append(now)
         while now - self.unready_deaths[0] > LOOP_WINDOW:
             self.unready_deaths.popleft()

@@ -34,10 +34,9 @@ from gateway.handover.sockets import orphan_name
 from gateway.shm.layout import R_HEARTBEAT_NS, row_word
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.listeners import Listeners
-from gateway.supervisor.restart import Halt, Patience, RestartPolicy, describe_exit
+from gateway.supervisor.restart import CANNOT_SPAWN, Halt, Patience, RestartPolicy, describe_exit
 from healthcheck.model import Target
 
-CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 WATCH_INTERVAL: Final = 1.0  # seconds between looks at the heartbeats
 
 log = structlog.get_logger(__name__)
@@ -222,7 +221,11 @@ class WorkerPool:
         """One process from start to end; returns its exit code as `subprocess` gives it."""
         self._policy.on_start(slot.number, time.monotonic())
         slot.started_at, slot.started_ns, slot.aborted = time.time(), time.monotonic_ns(), False
-        slot.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            slot.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            log.error("worker cannot be started", worker=slot.number, error=str(error))
+            return CANNOT_SPAWN
         try:
             slot.control.setblocking(False)
             slot.process = await self._spawn(slot, theirs)
@@ -275,7 +278,7 @@ class WorkerPool:
                     env=MALLOC | os.environ,
                 )
         except OSError as error:
-            log.exception("worker cannot be started", worker=slot.number, error=str(error))
+            log.error("worker cannot be started", worker=slot.number, error=str(error))
             return None
 
     # --- the control socket ----------------------------------------------------------------

@@ -12,22 +12,25 @@ from gateway.proxy import reply
 from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Timed
 from gateway.proxy.downstream import Downstream
+from gateway.worker.descriptors import Descriptors
 from gateway.worker.loop import Loop
 from gateway.worker.wire import Wire
 
 _PER_EVENT: Final = 64  # then the connections that are there already get their turn
 _QUEUE: Final = 4096  # what Linux lets wait in a listening socket's queue (net.core.somaxconn) unless told otherwise
 _UNREAD: Final = 65536  # bytes of a request on a connection that is turned away
-_BACK_OFF: Final = 0.1  # seconds without accepting when descriptors or memory run out
-_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_BACK_OFF: Final = 0.1  # seconds without accepting when memory runs out, or not even the descriptor kept back is there
+_SAY_EVERY: Final = 10.0  # seconds between reports of a shortage
+_NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
+_NO_MEMORY: Final = frozenset((errno.ENOBUFS, errno.ENOMEM))
 
 
 class Listener(Timed):
     """A handler for the loop."""
 
-    __slots__ = ("_ctx", "_loop", "_sock", "fd")
+    __slots__ = ("_ctx", "_descriptors", "_loop", "_said_at", "_sock", "fd")
 
-    def __init__(self, loop: Loop, ctx: Context, sock: socket.socket) -> None:
+    def __init__(self, loop: Loop, ctx: Context, sock: socket.socket, descriptors: Descriptors) -> None:
         super().__init__()
         sock.setblocking(False)
         # Connections inherit it from the socket they are accepted on: one system call less each.
@@ -35,6 +38,8 @@ class Listener(Timed):
         self._loop = loop
         self._ctx = ctx
         self._sock = sock
+        self._descriptors = descriptors
+        self._said_at = -1e9
         self.fd = sock.fileno()
         loop.register(self, select.EPOLLIN)
 
@@ -43,19 +48,28 @@ class Listener(Timed):
         self._accept(_PER_EVENT)
 
     def _accept(self, most: int) -> None:
+        descriptors = self._descriptors
+        descriptors.look(self._ctx.now)
         for _ in range(most):
             try:
                 sock, address = self._sock.accept()
             except BlockingIOError:
                 return
             except OSError as error:
-                self._ctx.stats.accept_errors += 1
-                if error.errno in _EXHAUSTED:
+                if error.errno in _NO_DESCRIPTOR:
+                    if not self._turn_one_away(error):
+                        return
+                elif error.errno in _NO_MEMORY:
                     self._back_off(error)
                     return
+                self._ctx.stats.accept_errors += 1
                 continue  # that one connection was gone before it was accepted
             sock.setblocking(False)
-            self._admit(sock, address[0])
+            if sock.fileno() >= descriptors.for_clients:
+                self._refuse(sock)
+                self._say("open files run out: new clients are turned away", limit=descriptors.limit)
+            else:
+                self._admit(sock, address[0])
 
     def on_deadline(self, now: float) -> None:
         """The back-off is over."""
@@ -70,7 +84,6 @@ class Listener(Timed):
     def _admit(self, sock: socket.socket, peer: str) -> None:
         ctx = self._ctx
         if ctx.stats.connections + ctx.stats.closing >= ctx.settings.connections:
-            ctx.stats.connections_refused += 1
             self._refuse(sock)
             return
         wire = Wire(self._loop, sock, connecting=False)
@@ -78,6 +91,7 @@ class Listener(Timed):
 
     def _refuse(self, sock: socket.socket) -> None:
         ctx = self._ctx
+        ctx.stats.connections_refused += 1
         request_id = ctx.ids.next()[:32]
         answer = reply.problem(Reason.CONNECTION_LIMIT, ctx, request_id, head_only=False, close=True)
         try:
@@ -89,7 +103,34 @@ class Listener(Timed):
         finally:
             sock.close()
 
+    def _turn_one_away(self, error: OSError) -> bool:
+        """No descriptor is left: tell one client so, with the one kept back. False: leave the queue alone for now."""
+        if not self._descriptors.free():
+            self._back_off(error)
+            return False
+        try:
+            sock, _ = self._sock.accept()
+        except BlockingIOError:
+            self._descriptors.keep()
+            return False
+        except OSError as again:
+            self._back_off(again)
+            self._descriptors.keep()
+            return False
+        sock.setblocking(False)
+        self._refuse(sock)
+        self._descriptors.keep()
+        self._say("no open file is left: new clients are turned away", error=str(error))
+        return True
+
     def _back_off(self, error: OSError) -> None:
-        self._ctx.report("error", "accepting paused", error=str(error), seconds=_BACK_OFF)
+        self._ctx.stats.accept_errors += 1
+        self._say("accepting is paused, for a moment each time", error=str(error), seconds=_BACK_OFF)
         self._loop.unregister(self)
         self._ctx.deadlines.arm(self, self._ctx.now + _BACK_OFF)
+
+    def _say(self, event: str, **fields: object) -> None:
+        now = self._ctx.now
+        if now >= self._said_at + _SAY_EVERY:
+            self._said_at = now
+            self._ctx.report("error", event, **fields)

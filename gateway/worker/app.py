@@ -48,6 +48,7 @@ from gateway.snapshot.model import Snapshot
 from gateway.worker.accept import Listener
 from gateway.worker.access_log import AccessLog
 from gateway.worker.control import Control, Wake
+from gateway.worker.descriptors import Descriptors
 from gateway.worker.loop import Loop
 from gateway.worker.orphan import ORPHAN_GRACE, Orphan, say
 from gateway.worker.view import View
@@ -103,7 +104,8 @@ class Worker:
         for sock in self._sockets:
             if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 sock.listen(BACKLOG)
-        self._listeners = [Listener(self._loop, ctx, sock) for sock in self._sockets]
+        self._files = Descriptors()
+        self._listeners = [Listener(self._loop, ctx, sock, self._files) for sock in self._sockets]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(
             (row_word(self._row, word), name)

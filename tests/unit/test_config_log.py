@@ -87,6 +87,7 @@ def test_warnings_of_libraries_come_out_in_the_same_form_once(stream: Stream) ->
     log.configure("info", "json", stream.fileno())
     log.configure("info", "json", stream.fileno())
     logging.getLogger("some.library").warning("look at %s", "this")
+    logging.getLogger("some.library").warning("look at %s", "that")  # in a loop, it may be
     logging.getLogger("some.library").info("chatter")
     (line,) = stream.getvalue().splitlines()
     assert json.loads(line)["event"] == "look at this"

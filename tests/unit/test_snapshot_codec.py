@@ -24,6 +24,7 @@ SETTINGS = WorkerSettings(
     header_timeout=10.0,
     idle_timeout=75.0,
     connections=10000,
+    in_flight=0,
     access_log="stdout",
     access_format="json",
     access_fields=("time", "status"),
