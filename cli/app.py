@@ -82,9 +82,13 @@ def up(
     Flags win over environment, environment over file. Without a file, routes come from Consul's tags.
     SIGTERM and SIGINT drain and exit 0; SIGHUP reloads; SIGUSR2 starts a new gateway that replaces this one.
     """
-    from cli.up import up as run
+    from gateway.supervisor.held_signals import held
 
-    raise typer.Exit(run(config, workers, listen or [], admin, consul, demo, replace))
+    with held():  # the rest takes a moment to import
+        from cli.up import up as run
+
+        code = run(config, workers, listen or [], admin, consul, demo, replace)
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from cli.demo import Demo, DemoError
 from gateway import log
 from gateway.admin.facts import Facts
 from gateway.config.load import ConfigError, Loaded, Overrides, default_file, load
-from gateway.supervisor import main
+from gateway.supervisor import held_signals, main
 from gateway.supervisor.upgrade import PREDECESSOR
 
 NO_ROUTES = """\
@@ -100,6 +100,8 @@ def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None, *, repl
     except main.GatewayFailed as error:
         _say(f"gw: {error}")
         return 1
+    finally:
+        held_signals.ignore()
 
 
 def ready_line(facts: Facts, admin: str) -> str:

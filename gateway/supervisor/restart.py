@@ -56,9 +56,14 @@ def describe_exit(returncode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a silent worker is borne with. Seconds."""
+    """How long a silent worker is borne with. Seconds.
 
-    beat: float = 10.0  # since its last heartbeat
+    A worker beats twice a second, and its connections wait while it does not. What takes the machine's time from a
+    worker mostly takes it from the supervisor too, which excuses it (`is_over`); so little is said for waiting longer.
+    HAProxy gives a stuck thread 2 s, gunicorn a worker 30.
+    """
+
+    beat: float = 5.0  # since its last heartbeat
     boot: float = 30.0  # until its first one
     abort: float = 2.0  # from SIGABRT, which prints its stack, to SIGKILL
 
