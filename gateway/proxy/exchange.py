@@ -192,7 +192,6 @@ class Exchange:
             seconds = min(service.record.connect_timeout, self.deadline - ctx.now)
             up.open(self, min(seconds, self.route.per_try_timeout or seconds))
         except OSError as error:
-            self.up = None
             shortage.on_not_connected(self, error)
 
     def on_connected(self) -> None:

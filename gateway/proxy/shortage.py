@@ -24,6 +24,7 @@ _SAY_EVERY: Final = 10.0  # seconds
 
 def on_not_connected(exchange: Exchange, error: OSError) -> None:
     """No connection could be begun for an attempt."""
+    exchange.up = None
     if error.errno not in _OWN:
         exchange.on_attempt_failed(Reason.CONNECT_FAILED, str(error), stale=False)
         return
