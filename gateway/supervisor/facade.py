@@ -52,6 +52,7 @@ class Gateway:
         exposure: Callable[[], str],
         access: Callable[[], Access],
         series: Series,
+        wall: Callable[[], float],
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
         on_upgrade: Callable[[], None],
@@ -82,7 +83,8 @@ class Gateway:
         self._is_replaced = False
         self._has_served = False
         self._version = version("gw")
-        self._started_at = time.time()
+        self._wall = wall
+        self._started = time.monotonic()
 
     @property
     def ledger(self) -> Ledger:
@@ -105,7 +107,7 @@ class Gateway:
             version=self._version,
             config_file=self._config_file,
             listen=self._listen,
-            started_at=self._started_at,
+            started_at=self._started + self._wall(),
             generation=self._publisher.generation,
             ready=not not_ready,
             not_ready=not_ready,

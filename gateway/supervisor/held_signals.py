@@ -1,8 +1,8 @@
 """Signals that come before the supervisor listens, or after: kept for it, or let pass. Imports nothing slow.
 
-By default SIGHUP, SIGUSR1 and SIGUSR2 end a process, so a reload asked for while the gateway boots would kill it, and so would
-one in the moment between its last word and its end. What asks to stop is not lost either: the supervisor hears of
-it as soon as it listens, and ends in order.
+By default SIGHUP, SIGUSR1 and SIGUSR2 end a process, so a reload asked for while the gateway boots would kill it, and
+so would one in the moment between its last word and its end. What asks to stop is not lost either: the supervisor
+hears of it as soon as it listens, and ends in order.
 """
 
 from __future__ import annotations

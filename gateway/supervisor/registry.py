@@ -45,7 +45,11 @@ class Registry:
     """One gateway's knowledge. `build` before asking what goes out."""
 
     def __init__(
-        self, *, unix_offset: float = 0.0, instance_cells: int = INSTANCE_CELLS, route_cells: int = ROUTE_CELLS
+        self,
+        *,
+        unix_offset: Callable[[], float] = float,
+        instance_cells: int = INSTANCE_CELLS,
+        route_cells: int = ROUTE_CELLS,
     ) -> None:
         self.targets: dict[Target, HealthSettings] = {}  # what is to be probed
         self.targets_version = 0  # moves with every change of `targets`
@@ -159,7 +163,7 @@ class Registry:
         members = self._members_of(service)
         if address not in members:
             raise unknown_instance(service, address, members)
-        members[address].drain = self._drains.begin(target, by, now + self._unix_offset)
+        members[address].drain = self._drains.begin(target, by, now + self._unix_offset())
         self._dirty.add(service)
         return True
 
@@ -266,7 +270,7 @@ class Registry:
         if (service := self._services.get(name)) is None:
             return None
         drains = self._drains.facts(name, self.instance_cells, in_flight, service.members)
-        return service.facts(self._unix_offset, drains)
+        return service.facts(self._unix_offset(), drains)
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
         return self._routes.facts()
@@ -377,7 +381,7 @@ class Registry:
 
     def _dismiss(self, service: str, member: Member, generation: int, now: float) -> None:
         target = Target(service, member.instance.address)
-        self._news.append(leave(service, member, now, self._unix_offset))
+        self._news.append(leave(service, member, now, self._unix_offset()))
         self._archive.keep(target, member.past, now)
         self.instance_cells.dismiss(target, generation)
         del self.targets[target]
@@ -386,7 +390,7 @@ class Registry:
     def _decide(self, service: Service, now: float) -> None:
         """Who takes traffic."""
         unanswered = self._listing.unanswered(service.spec, self.sources)
-        news, next_change = service.decide(self._ejected, unanswered, now, self._unix_offset)
+        news, next_change = service.decide(self._ejected, unanswered, now, self._unix_offset())
         self._news += news
         if next_change < math.inf:
             self._next_changes[service.spec.name] = next_change
