@@ -80,7 +80,7 @@ SNAPSHOT = Snapshot(
 )
 
 SETTINGS_BLOCK = (
-    b'["edge",true,["10.0.0.0/8"],false,65536,100,0,10.0,75.0,10000,"stdout","json",["time","status"],30.0,true]'
+    b'["edge",true,["10.0.0.0/8"],false,65536,100,0,10.0,75.0,10000,0,"stdout","json",["time","status"],30.0,true]'
 )
 ROUTES_BLOCK = b'[[1,"/users/*","",["GET"],"users",false,30.0,0.0,60.0,3,[["X-A","1"]],[],[],false,1.0]]'
 SERVICE_BLOCK = (
@@ -101,11 +101,11 @@ def golden() -> bytes:
     for kind, version, block in ((1, 1, SETTINGS_BLOCK), (2, 2, ROUTES_BLOCK), (3, 3, SERVICE_BLOCK)):
         directory += word(kind) + word(version) + word(start) + word(len(block))
         start += len(block)
-    header = b"gwsn" + b"\x04\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
+    header = b"gwsn" + b"\x05\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
     return header + directory + NAMES + SETTINGS_BLOCK + ROUTES_BLOCK + SERVICE_BLOCK
 
 
-def test_the_bytes_of_codec_version_4() -> None:
+def test_the_bytes_of_codec_version_5() -> None:
     """A change here needs a new CODEC_VERSION."""
     assert Encoder().encode(SNAPSHOT) == golden()
     assert Decoder().decode(golden()) == SNAPSHOT
