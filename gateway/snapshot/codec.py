@@ -273,7 +273,7 @@ def _read_settings(block: bytes) -> WorkerSettings:
     values = json.loads(block)
     _check("the settings", values, _SETTINGS_TYPES)
     values[2] = _texts("trusted proxies", values[2])
-    values[12] = _texts("access fields", values[12])
+    values[13] = _texts("access fields", values[13])
     return WorkerSettings(*values)
 
 
