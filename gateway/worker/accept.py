@@ -65,7 +65,10 @@ class Listener(Timed):
                 self._ctx.stats.accept_errors += 1
                 continue  # that one connection was gone before it was accepted
             sock.setblocking(False)
-            if sock.fileno() >= descriptors.for_clients:
+            number = sock.fileno()
+            if number >= descriptors.for_clients:
+                descriptors.read()  # it may have been raised just now
+            if number >= descriptors.for_clients:
                 self._refuse(sock)
                 self._say("open files run out: new clients are turned away", limit=descriptors.limit)
             else:

@@ -32,9 +32,12 @@ class Descriptors:
 
     def look(self, now: float) -> None:
         """Read the limit, if that was not done a moment ago."""
-        if now < self._read_at + READ_EVERY:
-            return
-        self._read_at = now
+        if now >= self._read_at + READ_EVERY:
+            self._read_at = now
+            self.read()
+
+    def read(self) -> None:
+        """Read the limit."""
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         if self.limit == resource.RLIM_INFINITY:
             self.limit = 1 << 30

@@ -1,4 +1,4 @@
-"""A worker without descriptors left says so, counts what it could not accept, turns it away, and goes on once there are some again."""
+"""A worker without descriptors left says so, turns away and counts what it cannot accept, and goes on later."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ def with_blocks(
         b"",
         b"gwsn",
         golden().replace(b"gwsn", b"gwsm"),
-        golden()[:4] + b"\x05" + golden()[5:],
+        golden()[:4] + b"\x06" + golden()[5:],
         golden() + b"\0",
         golden()[:8] + b"\xff\xff\xff\xff" + golden()[12:],
         golden()[:12] + b"\xff\xff\xff\xff" + golden()[16:],
@@ -280,5 +280,5 @@ def test_any_piece_of_a_snapshot_is_refused() -> None:
 
 
 def test_another_version_says_what_to_do() -> None:
-    with pytest.raises(CodecError, match=r"codec version 5, this program reads 4.*restart the gateway"):
-        Decoder().decode(golden()[:4] + b"\x05" + golden()[5:])
+    with pytest.raises(CodecError, match=r"codec version 6, this program reads 5.*restart the gateway"):
+        Decoder().decode(golden()[:4] + b"\x06" + golden()[5:])
