@@ -132,7 +132,7 @@ class Supervisor:
         self._stories_fd = memory.create("gw-stories", rings.rings_bytes(workers))
         self._stories = StoryBook.initialise(memory.attach(self._stories_fd, writable=True), workers)
         wall = Wall()
-        self._registry = Registry(unix_offset=wall)
+        self._registry = Registry(wall=wall)
         self._registry.inherit(taken.heritage())
         self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble, recall=self._registry.health)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
