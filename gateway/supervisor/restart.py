@@ -2,7 +2,8 @@
 
 Rules:
 
-- A worker that dies is replaced at once; if it dies again soon, after 0.1 s, then 0.2 s, doubling to 5 s.
+- A worker that dies is replaced at once; if it dies again soon, after 0.1 s, then 0.2 s, doubling to 5 s, or to 0.4 s
+  if it had served: what takes a second to come back is missed, and a second of each such life was of use.
   Ten seconds of life make its next death the first one again.
 - `EXIT_CANNOT_BOOT` from a worker slot that was never ready halts: another try would fail the same way.
 - More than five deaths before READY in a row, over all workers and within ten seconds, halt, unless
@@ -22,6 +23,7 @@ from gateway.control import EXIT_CANNOT_BOOT
 
 FIRST_DELAY: Final = 0.1  # seconds, of the second restart in a row; the first has none
 LONGEST_DELAY: Final = 5.0
+LONGEST_DELAY_SERVED: Final = 0.4  # of one that had been ready
 CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 SETTLED: Final = 10.0  # seconds of life after which a death is a first one
 LOOP_DEATHS: Final = 5  # deaths before READY in a row that are still borne
@@ -116,7 +118,12 @@ class RestartPolicy:
         slot.early_deaths = 0 if now - slot.started >= SETTLED else slot.early_deaths + 1
         if slot.early_deaths <= 1:
             return Restart(0.0)
-        return Restart(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(slot.early_deaths - 2, 16)))
+        return Restart(
+            min(
+                LONGEST_DELAY_SERVED if was_ready else LONGEST_DELAY,
+                FIRST_DELAY * 2.0 ** min(slot.early_deaths - 2, 16),
+            )
+        )
 
     def _judge_boot(self, worker: int, slot: _Slot, returncode: int, now: float) -> Halt | None:
         if returncode == EXIT_CANNOT_BOOT and not slot.was_ever_ready:
