@@ -90,9 +90,13 @@ def up(
         code = init.split_off()
         if code is not None:
             raise typer.Exit(code)
-    from cli.up import up as run
+    from gateway.supervisor.held_signals import held
 
-    raise typer.Exit(run(config, workers, listen or [], admin, consul, demo, replace))
+    with held():  # the rest takes a moment to import
+        from cli.up import up as run
+
+        code = run(config, workers, listen or [], admin, consul, demo, replace)
+    raise typer.Exit(code)
 
 
 @app.command()

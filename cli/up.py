@@ -14,9 +14,10 @@ from pathlib import Path
 import trio
 
 from cli.demo import Demo, DemoError
+from gateway import log
 from gateway.admin.facts import Facts
 from gateway.config.load import ConfigError, Loaded, Overrides, default_file, load
-from gateway.supervisor import main
+from gateway.supervisor import held_signals, main
 from gateway.supervisor.upgrade import PREDECESSOR
 
 NO_ROUTES = """\
@@ -36,6 +37,7 @@ def up(
     replace: bool,
 ) -> int:
     """Run the gateway in the foreground; returns the exit code: 0 after a drain, 1 failed, 2 bad configuration."""
+    closed = _open_standard_descriptors()
     if demo and config is not None:
         _say("gw: --demo brings its own configuration: leave out either --demo or -c")
         return 2
@@ -62,16 +64,34 @@ def up(
                 _say(problem)
             return 2
         main.configure_log(loaded)
+        if 1 in closed and loaded.log.access == "stdout":
+            log.say("gw: standard output is closed: the lines of the access log go nowhere")
         if path is None and loaded.consul is None:
             _say(NO_ROUTES)
         return _run(loaded, read, playground, replace=replace)
 
 
+def _open_standard_descriptors() -> list[int]:
+    """Open those of 0, 1, 2 that are closed, on nothing, and return them.
+
+    Whatever were opened next would take their numbers, and lines meant for standard output would go there.
+    """
+    closed = []
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.set_inheritable(number, True)
+            closed.append(number)
+    return closed
+
+
 def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None, *, replace: bool) -> int:
     def announce(facts: Facts, admin: str) -> None:
-        _say(ready_line(facts, admin))
+        log.say(ready_line(facts, admin))  # does not wait: the gateway serves already
         if playground is not None:
-            _say(playground.hint(facts.listen[0]))
+            log.say(playground.hint(facts.listen[0]))
 
     predecessor = os.environ.pop(PREDECESSOR, "")  # not for those that are started from here
     run = partial(main.run, loaded, reload=read, on_ready=announce, replace=replace, predecessor=predecessor)
@@ -80,6 +100,8 @@ def _run(loaded: Loaded, read: partial[Loaded], playground: Demo | None, *, repl
     except main.GatewayFailed as error:
         _say(f"gw: {error}")
         return 1
+    finally:
+        held_signals.ignore()
 
 
 def ready_line(facts: Facts, admin: str) -> str:

@@ -60,7 +60,7 @@ class Reason(Enum):
     NO_HEALTHY_INSTANCE = (
         "no_healthy_instance", 503, Side.OWN, Retry.NO, "No healthy instance of the service is available.",
     )  # fmt: skip
-    OVERLOADED = ("overloaded", 503, Side.OWN, Retry.NO, "The service is at its limit of requests in flight.")
+    OVERLOADED = ("overloaded", 503, Side.OWN, Retry.NO, "The gateway or the service is at its limit.")
     CONNECTION_LIMIT = ("connection_limit", 503, Side.OWN, Retry.NO, "The gateway is at its limit of connections.")
     INTERNAL = ("internal_error", 500, Side.OWN, Retry.NO, "The gateway failed.")
 

@@ -7,45 +7,84 @@ libraries give to the standard library's `logging` come out in the same form.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-import sys
-from collections.abc import MutableMapping
-from typing import Any, Final, Literal, TextIO
+import time
+from collections.abc import Callable, MutableMapping
+from math import inf
+from typing import Any, Final, Literal
 
 import structlog
+
+from gateway import outlet
+from gateway.outlet import Outlet
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _FIRST: Final = ("time", "level", "role", "pid", "event")
 _SECRETS: Final = frozenset({"token", "consul_token", "x-consul-token", "authorization", "password", "secret"})
 
+STDERR: Final = 2
+SAME_EVERY: Final = 5.0  # seconds
+MOST_KEPT: Final = 1000
+
 EventDict = MutableMapping[str, Any]
 
 
 class LineSink:
-    """Writes whole lines to a stream and never fails: a closed terminal must not stop the gateway.
+    """Writes whole lines to a descriptor, never fails and never waits: neither a closed terminal nor a reader that has
+    stopped may stop the gateway.
 
-    `dropped` counts the lines that could not be written.
+    `dropped` counts the lines that could not be written; the next one that can is led by one that tells of them.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, descriptor: int, tell: Callable[[int], str]) -> None:
+        """`tell` makes the line that tells how many are missing."""
         self.dropped = 0
+        self._missing = 0  # since the last line that was written
+        self._tell = tell
+        self._outlet: Outlet | None
+        try:
+            self._outlet = outlet.to_standard(descriptor)
+        except OSError:
+            self._outlet = None  # it is closed: every line is dropped, and there is nobody to tell
 
     def msg(self, line: str) -> None:
-        try:
-            self._stream.write(f"{line}\n")
-            self._stream.flush()
-        except (OSError, ValueError):  # ValueError: the stream is closed
+        text = f"{self._tell(self._missing)}\n{line}\n" if self._missing else f"{line}\n"
+        if self._outlet is None or self._outlet.put([text.encode(errors="backslashreplace")]):
             self.dropped += 1
+            self._missing += 1
+        else:
+            self._missing = 0
 
     debug = info = warning = error = critical = exception = msg
 
+    def close(self) -> None:
+        if self._outlet is not None:
+            self._outlet.close()
+            self._outlet = None
+
+
+_sinks: list[LineSink] = []  # the one in use
+
 
 class _Forwarder(logging.Handler):
-    """Hands records of the standard library's logging to structlog."""
+    """Hands records of the standard library's logging to structlog, the same one at most every `SAME_EVERY` seconds.
+
+    Some are written in a loop for as long as something is wrong (no descriptor to accept with: ten a second).
+    """
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self._written: dict[tuple[str, str], float] = {}  # when, by logger and message
 
     def emit(self, record: logging.LogRecord) -> None:
+        key, now = (record.name, str(record.msg)), time.monotonic()
+        if now - self._written.get(key, -inf) < SAME_EVERY:
+            return
+        if len(self._written) >= MOST_KEPT:
+            self._written.clear()
+        self._written[key] = now
         level = next((name for name, least in LEVELS.items() if record.levelno <= least), "error")
         error = record.exc_info if record.exc_info and record.exc_info[0] is not None else None
         logger = structlog.get_logger()
@@ -55,14 +94,23 @@ class _Forwarder(logging.Handler):
 def configure(
     level: str,
     format: Literal["json", "console"],  # noqa: A002 (the word of the configuration)
-    stream: TextIO | None = None,
+    descriptor: int = STDERR,
     *,
     role: str = "supervisor",
 ) -> LineSink:
-    """Set the process's log up; may be called again (a reload). `level` is a key of LEVELS; `stream` None: stderr."""
-    stream = sys.stderr if stream is None else stream
-    sink = LineSink(stream)
+    """Set the process's log up; may be called again (a reload). `level` is a key of LEVELS."""
+    while _sinks:
+        _sinks.pop().close()
     pid = os.getpid()
+
+    def tell_missing(lines: int) -> str:
+        if format == "console":
+            return f"[{lines} lines of this log could not be written]"
+        said = {"level": "warning", "role": role, "pid": pid, "event": "log lines dropped", "lines": lines}
+        return json.dumps(said)
+
+    sink = LineSink(descriptor, tell_missing)
+    _sinks.append(sink)
 
     def identify(_logger: object, _name: str, event: EventDict) -> EventDict:
         event.setdefault("role", role)
@@ -74,7 +122,7 @@ def configure(
         # The plain traceback: the other shows local variables, a token among them.
         plain = structlog.dev.plain_traceback
         renderer = structlog.dev.ConsoleRenderer(
-            colors=stream.isatty(), timestamp_key="time", pad_event_to=0, exception_formatter=plain
+            colors=os.isatty(descriptor), timestamp_key="time", pad_event_to=0, exception_formatter=plain
         )
         last = [renderer]
     structlog.configure(
@@ -92,6 +140,11 @@ def configure(
     )
     _forward_libraries(LEVELS[level])
     return sink
+
+
+def say(text: str) -> None:
+    """A line for people, as it is, to where the log goes. After `configure`."""
+    _sinks[-1].msg(text)
 
 
 def _forward_libraries(level: int) -> None:

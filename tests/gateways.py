@@ -59,6 +59,8 @@ class RunningGateway:
         self.lines: list[str] = []  # of standard error
         self.access: list[str] = []  # lines of standard output
         self._said = threading.Condition()
+        self._may_read = threading.Event()
+        self._may_read.set()
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self.process = subprocess.Popen(
             [*launcher, sys.executable, "-P", "-m", "cli.app", "up", *arguments],
@@ -81,6 +83,7 @@ class RunningGateway:
     def _read(self, pipe: Any, lines: list[str]) -> None:
         with pipe:
             for line in pipe:
+                self._may_read.wait()
                 with self._said:
                     lines.append(line.rstrip("\n"))
                     self._said.notify_all()
@@ -138,11 +141,19 @@ class RunningGateway:
         entries = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
         return [entry for entry in entries if entry["event"] == event]
 
+    def stop_reading(self) -> None:
+        """Read neither of its outputs any more: their pipes fill up."""
+        self._may_read.clear()
+
+    def go_on_reading(self) -> None:
+        self._may_read.set()
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
     def close(self) -> None:
         """End it at once, workers first, if it runs."""
+        self.go_on_reading()
         for number in (signal.SIGTERM, signal.SIGINT):  # two different ones: equal pending signals are one
             self.process.send_signal(number)
         try:

@@ -228,11 +228,12 @@ class FakeNetwork:
         self._world = world
         self.accepts = True  # are connections made at once?
         self.refuses: set[str] = set()  # hosts to which connect raises at once
+        self.error = OSError(101, "Network is unreachable")  # what it raises
         self.connections: list[FakeUpstream] = []
 
     def connect(self, host: str, port: int, machine: Connecting) -> Transport:
         if host in self.refuses:
-            raise OSError(101, "Network is unreachable")
+            raise self.error
         connection = FakeUpstream(self._world, host, port, machine)
         self.connections.append(connection)
         return connection

@@ -48,6 +48,7 @@ SETTINGS: Final = WorkerSettings(
     header_timeout=10.0,
     idle_timeout=75.0,
     connections=100,
+    in_flight=0,
     access_log="off",
     access_format="json",
     access_fields=(),

@@ -36,7 +36,7 @@ class Bench:
     """A registry, its clock and its generations."""
 
     def __init__(self, *services: ServiceSpec, routes: tuple[RouteSpec, ...] = (), instance_cells: int = 64) -> None:
-        self.registry = Registry(unix_offset=1000.0, instance_cells=instance_cells, route_cells=64)
+        self.registry = Registry(wall=lambda: 1000.0, instance_cells=instance_cells, route_cells=64)
         self.now = 0.0
         self.generation = 0
         self.latest: Snapshot | None = None

@@ -105,6 +105,7 @@ def build() -> tuple[Context, FakeNetwork]:
         header_timeout=10.0,
         idle_timeout=75.0,
         connections=10000,
+        in_flight=0,
         access_log="/dev/null",
         access_format="json",
         access_fields=(),

@@ -109,4 +109,5 @@ class Freshness:
     def _is_news(state: SourceState, before: SourceState) -> bool:
         if replace(state, last_success=before.last_success) != before:
             return True
-        return (state.last_success or 0.0) - (before.last_success or 0.0) >= REFRESH
+        # Either way: the clock may have been set back.
+        return abs((state.last_success or 0.0) - (before.last_success or 0.0)) >= REFRESH

@@ -26,12 +26,13 @@ class ProcessFigures:
 
 
 def read_process(pid: int) -> ProcessFigures | None:
-    """The figures of process `pid`; None when there is no such process (any more)."""
+    """The figures of process `pid`; None when there is no such process (any more), or no descriptor to look with."""
     folder = Path("/proc") / str(pid)
     try:
         stat = (folder / "stat").read_text(encoding="ascii", errors="replace")
         limit = resource.prlimit(pid or -1, resource.RLIMIT_NOFILE)[0]  # to prlimit(2), process 0 would be ourselves
-    except (FileNotFoundError, ProcessLookupError):
+        boot_time = _boot_time()
+    except OSError:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()  # the command before it may hold spaces and parentheses
     ticks = os.sysconf("SC_CLK_TCK")
@@ -41,15 +42,15 @@ def read_process(pid: int) -> ProcessFigures | None:
         virtual_bytes=int(fields[_VSIZE]),
         open_fds=_count_descriptors(folder / "fd"),
         max_fds=math.inf if limit == resource.RLIM_INFINITY else limit,
-        start_time=_boot_time() + int(fields[_STARTTIME]) / ticks,
+        start_time=boot_time + int(fields[_STARTTIME]) / ticks,
     )
 
 
 def resident_bytes(pid: int) -> int:
-    """Resident memory of process `pid` in bytes; 0 when there is no such process."""
+    """Resident memory of process `pid` in bytes; 0 when there is no such process, or no descriptor to look with."""
     try:
         statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
+    except OSError:
         return 0
     return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
@@ -57,7 +58,7 @@ def resident_bytes(pid: int) -> int:
 def _count_descriptors(folder: Path) -> int | None:
     try:
         return sum(1 for _ in folder.iterdir())
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except OSError:
         return None
 
 

@@ -54,6 +54,7 @@ class Loaded:
             header_timeout=self.limits.header_timeout,
             idle_timeout=self.limits.idle_timeout,
             connections=self.limits.connections,
+            in_flight=self.limits.in_flight,
             access_log=self.log.access,
             access_format=self.log.format if self.log.access_format == "auto" else self.log.access_format,
             access_fields=self.log.access_fields,

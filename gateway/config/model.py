@@ -86,8 +86,7 @@ class GatewayConfig(Section):
     )
     shutdown_delay: Seconds = Field(
         default=0.0, ge=0, le=3600,
-        description="On SIGTERM `/ready` is 503 at once, but everything is served as before for this long, so that "
-        "balancers in front notice; then it drains.",
+        description="How long it serves on after SIGTERM, with `/ready` 503 at once for balancers; then it drains.",
     )  # fmt: skip
     trusted_proxies: tuple[Network, ...] = Field(
         default=(),
@@ -124,6 +123,12 @@ class LimitsConfig(Section):
     )
     connections: Whole = Field(
         default=10000, ge=1, le=1000000, description="Client connections per worker; past it 503 and close."
+    )
+    in_flight: Whole = Field(
+        default=0,
+        ge=0,
+        le=1000000,
+        description="Requests in flight per worker, upgrades included; past it 503 `overloaded`. 0: no limit.",
     )
 
 

@@ -50,6 +50,12 @@ def end_attempt(ctx: Context, service: LiveService, instance: LiveInstance, reas
         service.observe(instance, False, reason in _CONNECT, ctx.now, reason.slug)
 
 
+def unmade_attempt(ctx: Context, instance: LiveInstance) -> None:
+    """An attempt that could not even begin, for want of something here, was none."""
+    ctx.words[instance.in_flight_own] -= 1
+    instance.new_attempts -= 1
+
+
 def end_response(ctx: Context, service: LiveService, instance: LiveInstance, status: int, seconds: float) -> None:
     """An attempt ended with a whole response of the instance."""
     ctx.words[instance.in_flight_own] -= 1

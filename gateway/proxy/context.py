@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import inf
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.proxy.counts import Counts
@@ -16,6 +17,7 @@ from gateway.snapshot.model import WorkerSettings
 
 ID_DIGITS: Final = 48  # a trace id and a span id (W3C Trace Context: 16 and 8 bytes)
 _IDS: Final = 128  # drawn at a time
+NO_LIMIT: Final = 1 << 60
 
 if TYPE_CHECKING:
     from gateway.errors import Reason
@@ -116,12 +118,14 @@ class Context:
         "gateway_field",
         "ids",
         "is_replaced",
+        "most_in_flight",
         "network",
         "now",
         "report",
         "row",
         "services",
         "settings",
+        "shortage_said_at",
         "stats",
         "stories",
         "table",
@@ -162,6 +166,7 @@ class Context:
         self.table = table
         self.draining = False
         self.is_replaced = False  # draining, and another gateway takes the connections: /ready is still 200
+        self.shortage_said_at = -inf  # when it was last reported that the machine lacks something
         self.trusts = trusts
         self.use_settings(settings, trusts)
 
@@ -169,6 +174,7 @@ class Context:
         """Take over new settings; they hold for requests that begin from now on."""
         name = settings.name.encode("latin-1", "replace")
         self.settings = settings
+        self.most_in_flight = settings.in_flight or NO_LIMIT
         self.trusts = trusts
         self.gateway_field = b"X-Gateway: " + name + b"\r\n" if settings.server_header else b""
         self.via_field = b"Via: 1.1 " + name.replace(b" ", b"-") + b"\r\n"

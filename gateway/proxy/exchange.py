@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import chunked_piece
 from gateway.h1.request import RequestHead
 from gateway.h1.response import ResponseHead
-from gateway.proxy import account, attempts, forward, patience, reply
+from gateway.proxy import account, attempts, forward, patience, reply, shortage
 from gateway.proxy.budget import RetryTurn
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import may_repeat
@@ -84,6 +84,9 @@ class Exchange:
         ctx = self.ctx
         ctx.stats.in_flight += 1
         self.service.in_flight += 1
+        if ctx.stats.in_flight > ctx.most_in_flight:
+            self.fail(Reason.OVERLOADED, "the worker is at limits.in_flight")
+            return
         if not self.request_done:
             try:
                 self._body = RequestBody(self.head.fields, ctx.settings.body_bytes)
@@ -189,8 +192,7 @@ class Exchange:
             seconds = min(service.record.connect_timeout, self.deadline - ctx.now)
             up.open(self, min(seconds, self.route.per_try_timeout or seconds))
         except OSError as error:
-            self.up = None
-            self.on_attempt_failed(Reason.CONNECT_FAILED, str(error), stale=False)
+            shortage.on_not_connected(self, error)
 
     def on_connected(self) -> None:
         """The upstream connection is open."""

@@ -32,7 +32,7 @@ from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
 
 MAGIC: Final = b"gwsn"
-CODEC_VERSION: Final = 4
+CODEC_VERSION: Final = 5
 
 _HEADER: Final = Struct("<4sHxxIIQQ")  # magic, codec version, parts, bytes of names, generation, accepted_ns
 _PART: Final = Struct("<B7xQQQ")  # kind, version, offset, length
@@ -53,8 +53,8 @@ _REAL: Final = frozenset({int, float})
 _FLAG: Final = frozenset({bool})
 _LIST: Final = frozenset({list})
 _SETTINGS_TYPES: Final = (
-    _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _TEXT, _TEXT, _LIST, _REAL,
-    _FLAG,
+    _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _WHOLE, _TEXT, _TEXT, _LIST,
+    _REAL, _FLAG,
 )  # fmt: skip
 _ROUTE_TYPES: Final = (
     _WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST, _LIST, _LIST, _FLAG, _REAL,
@@ -135,8 +135,8 @@ def _write_settings(s: WorkerSettings) -> bytes:
     return _to_json(
         [
             s.name, s.server_header, s.trusted_proxies, s.proxy_protocol, s.header_bytes, s.headers, s.body_bytes,
-            s.header_timeout, s.idle_timeout, s.connections, s.access_log, s.access_format, s.access_fields,
-            s.drain_timeout, s.ready,
+            s.header_timeout, s.idle_timeout, s.connections, s.in_flight, s.access_log, s.access_format,
+            s.access_fields, s.drain_timeout, s.ready,
         ]
     )  # fmt: skip
 
@@ -273,7 +273,7 @@ def _read_settings(block: bytes) -> WorkerSettings:
     values = json.loads(block)
     _check("the settings", values, _SETTINGS_TYPES)
     values[2] = _texts("trusted proxies", values[2])
-    values[12] = _texts("access fields", values[12])
+    values[13] = _texts("access fields", values[13])
     return WorkerSettings(*values)
 
 

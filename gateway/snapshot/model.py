@@ -108,6 +108,7 @@ class WorkerSettings:
     header_timeout: float
     idle_timeout: float
     connections: int
+    in_flight: int  # 0: no limit
     access_log: str  # a path, "stdout" or "off"
     access_format: str  # "json", "combined" or "console"
     access_fields: tuple[str, ...]  # of a JSON line; empty: the usual ones

@@ -56,6 +56,7 @@ class Gateway:
         exposure: Callable[[], str],
         access: Callable[[], Access],
         series: Series,
+        wall: Callable[[], float],
         on_serving: Callable[[], None],
         on_drain: Callable[[], None],
         on_upgrade: Callable[[], None],
@@ -90,7 +91,8 @@ class Gateway:
         self._stop_seconds = stop_seconds
         self._has_served = False
         self._version = version("gw")
-        self._started_at = time.time()
+        self._wall = wall
+        self._started = time.monotonic()
 
     @property
     def ledger(self) -> Ledger:
@@ -113,7 +115,7 @@ class Gateway:
             version=self._version,
             config_file=self._config_file,
             listen=tuple(self._listen()),
-            started_at=self._started_at,
+            started_at=self._started + self._wall(),
             generation=self._publisher.generation,
             ready=not not_ready,
             not_ready=not_ready,

@@ -52,6 +52,7 @@ from gateway.supervisor.shutdown import Shutdown
 from gateway.supervisor.signals import watch_signals
 from gateway.supervisor.takeover import Takeover
 from gateway.supervisor.upgrade import Upgrader, successor_command
+from gateway.supervisor.wall import Wall
 from gateway.supervisor.watch import LedgerWatch
 from gateway.supervisor.workers import WorkerPool
 from healthcheck.agent import HealthAgent
@@ -134,7 +135,8 @@ class Supervisor:
         self._ledger = Ledger.initialise(memory.attach(self._ledger_fd, writable=True), MAX_WORKERS)
         self._stories_fd = memory.create("gw-stories", rings.rings_bytes(MAX_WORKERS))
         self._stories = StoryBook.initialise(memory.attach(self._stories_fd, writable=True), MAX_WORKERS, workers)
-        self._registry = Registry(unix_offset=time.time() - time.monotonic())
+        wall = Wall()
+        self._registry = Registry(wall=wall)
         self._registry.inherit(taken.heritage())
         self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble, recall=self._registry.health)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
@@ -181,6 +183,7 @@ class Supervisor:
             exposure=self._exposure,
             access=self._access,
             series=self._sampler.series,
+            wall=wall,
             on_serving=self._on_serving,
             on_drain=self._on_drain,
             on_upgrade=self._upgrader.request,

@@ -9,7 +9,7 @@ An instance is a *member* of its service for as long as any source lists its add
 of it (health, its cell in the ledger) lives and dies with its membership; its history (`history.Past`)
 outlives a short absence, and an operator's drain any.
 
-Times are seconds on one steady clock, `now`; `unix_offset` turns them into Unix time for people.
+Times are seconds on one steady clock, `now`; `wall` says what turns them into Unix time for people.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class Registry:
     """One gateway's knowledge. `build` before asking what goes out."""
 
     def __init__(
-        self, *, unix_offset: float = 0.0, instance_cells: int = INSTANCE_CELLS, route_cells: int = ROUTE_CELLS
+        self, *, wall: Callable[[], float] = float, instance_cells: int = INSTANCE_CELLS, route_cells: int = ROUTE_CELLS
     ) -> None:
         self.targets: dict[Target, HealthSettings] = {}  # what is to be probed
         self.targets_version = 0  # moves with every change of `targets`
         self.sources: dict[str, SourceState] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self.instance_cells: CellBook[Target] = CellBook(instance_cells)
-        self._unix_offset = unix_offset
+        self._wall = wall  # what turns `now` into Unix time
         self._declared = Declared()
         self._listing = Listing()
         self._services: dict[str, Service] = {}
@@ -159,7 +159,7 @@ class Registry:
         members = self._members_of(service)
         if address not in members:
             raise unknown_instance(service, address, members)
-        members[address].drain = self._drains.begin(target, by, now + self._unix_offset)
+        members[address].drain = self._drains.begin(target, by, now + self._wall())
         self._dirty.add(service)
         return True
 
@@ -266,7 +266,7 @@ class Registry:
         if (service := self._services.get(name)) is None:
             return None
         drains = self._drains.facts(name, self.instance_cells, in_flight, service.members)
-        return service.facts(self._unix_offset, drains)
+        return service.facts(self._wall(), drains)
 
     def route_facts(self) -> tuple[RouteFacts, ...]:
         return self._routes.facts()
@@ -377,7 +377,7 @@ class Registry:
 
     def _dismiss(self, service: str, member: Member, generation: int, now: float) -> None:
         target = Target(service, member.instance.address)
-        self._news.append(leave(service, member, now, self._unix_offset))
+        self._news.append(leave(service, member, now, self._wall()))
         self._archive.keep(target, member.past, now)
         self.instance_cells.dismiss(target, generation)
         del self.targets[target]
@@ -386,7 +386,7 @@ class Registry:
     def _decide(self, service: Service, now: float) -> None:
         """Who takes traffic."""
         unanswered = self._listing.unanswered(service.spec, self.sources)
-        news, next_change = service.decide(self._ejected, unanswered, now, self._unix_offset)
+        news, next_change = service.decide(self._ejected, unanswered, now, self._wall())
         self._news += news
         if next_change < math.inf:
             self._next_changes[service.spec.name] = next_change

@@ -2,11 +2,14 @@
 
 Rules:
 
-- A worker that dies is replaced at once; if it dies again soon, after 0.1 s, then 0.2 s, doubling to 5 s.
+- A worker that dies is replaced at once; if it dies again soon, after 0.1 s, then 0.2 s, doubling to 5 s, or to 0.4 s
+  if it had served: what takes a second to come back is missed, and a second of each such life was of use.
   Ten seconds of life make its next death the first one again.
 - `EXIT_CANNOT_BOOT` from a worker slot that was never ready halts: another try would fail the same way.
 - More than five deaths before READY in a row, over all workers and within ten seconds, halt, unless
   some worker is serving: a gateway at half strength is better than none, so then it goes on trying.
+- A process that cannot be started for want of descriptors, memory or processes is tried on and on, if its slot was
+  ever ready: the want may pass, and giving up would end what little goes on.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ from gateway.control import EXIT_CANNOT_BOOT
 
 FIRST_DELAY: Final = 0.1  # seconds, of the second restart in a row; the first has none
 LONGEST_DELAY: Final = 5.0
+LONGEST_DELAY_SERVED: Final = 0.4  # of one that had been ready
+CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 SETTLED: Final = 10.0  # seconds of life after which a death is a first one
 LOOP_DEATHS: Final = 5  # deaths before READY in a row that are still borne
 LOOP_WINDOW: Final = 10.0  # seconds
@@ -53,9 +58,14 @@ def describe_exit(returncode: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a silent worker is borne with. Seconds."""
+    """How long a silent worker is borne with. Seconds.
 
-    beat: float = 10.0  # since its last heartbeat
+    A worker beats twice a second, and its connections wait while it does not. What takes the machine's time from a
+    worker mostly takes it from the supervisor too, which excuses it (`is_over`); so little is said for waiting longer.
+    HAProxy gives a stuck thread 2 s, gunicorn a worker 30.
+    """
+
+    beat: float = 5.0  # since its last heartbeat
     boot: float = 30.0  # until its first one
     abort: float = 2.0  # from SIGABRT, which prints its stack, to SIGKILL
 
@@ -108,7 +118,12 @@ class RestartPolicy:
         slot.early_deaths = 0 if now - slot.started >= SETTLED else slot.early_deaths + 1
         if slot.early_deaths <= 1:
             return Restart(0.0)
-        return Restart(min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(slot.early_deaths - 2, 16)))
+        return Restart(
+            min(
+                LONGEST_DELAY_SERVED if was_ready else LONGEST_DELAY,
+                FIRST_DELAY * 2.0 ** min(slot.early_deaths - 2, 16),
+            )
+        )
 
     def _judge_boot(self, worker: int, slot: _Slot, returncode: int, now: float) -> Halt | None:
         if returncode == EXIT_CANNOT_BOOT and not slot.was_ever_ready:
@@ -116,6 +131,8 @@ class RestartPolicy:
                 f"worker {worker} cannot start ({describe_exit(returncode)}); "
                 "its last line on standard error says why, and starting it again would end the same way"
             )
+        if returncode == CANNOT_SPAWN and slot.was_ever_ready:
+            return None  # the machine is short of something; nothing speaks against the worker
         self.unready_deaths.append(now)
         while now - self.unready_deaths[0] > LOOP_WINDOW:
             self.unready_deaths.popleft()

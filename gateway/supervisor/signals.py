@@ -7,12 +7,12 @@ SIGUSR2: have a new gateway replace this one.
 from __future__ import annotations
 
 import signal
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 import trio
 
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+from gateway.supervisor import held_signals
 
 log = structlog.get_logger(__name__)
 
@@ -32,20 +32,27 @@ class Obeys(Protocol):
 
 
 async def watch_signals(obeys: Obeys, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Receive signals until cancelled. Started once it would miss none."""
+    """Receive signals until cancelled, those held before first. Started once it would miss none."""
     asked_to_stop = False
-    with trio.open_signal_receiver(*SIGNALS) as received:
+
+    def obey(number: int) -> None:
+        nonlocal asked_to_stop
+        log.info("signal received", signal=signal.Signals(number).name)
+        if number == signal.SIGHUP:
+            obeys.request_reload()
+        elif number == signal.SIGUSR1:
+            obeys.reopen_logs()
+        elif number == signal.SIGUSR2:
+            obeys.upgrade()
+        elif asked_to_stop:
+            obeys.stop_now()
+        else:
+            asked_to_stop = True
+            obeys.drain()
+
+    with trio.open_signal_receiver(*held_signals.SIGNALS) as received:
+        for number in held_signals.take():
+            obey(number)
         task_status.started()
         async for number in received:
-            log.info("signal received", signal=signal.Signals(number).name)
-            if number == signal.SIGHUP:
-                obeys.request_reload()
-            elif number == signal.SIGUSR1:
-                obeys.reopen_logs()
-            elif number == signal.SIGUSR2:
-                obeys.upgrade()
-            elif asked_to_stop:
-                obeys.stop_now()
-            else:
-                asked_to_stop = True
-                obeys.drain()
+            obey(number)

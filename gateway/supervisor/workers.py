@@ -20,7 +20,6 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 import trio
@@ -32,11 +31,9 @@ from gateway.shm.layout import L_ROWS
 from gateway.shm.ledger import Ledger
 from gateway.supervisor.heartbeats import watch_heartbeats
 from gateway.supervisor.listeners import Listeners
-from gateway.supervisor.restart import Halt, Patience, RestartPolicy, describe_exit
+from gateway.supervisor.restart import CANNOT_SPAWN, Halt, Patience, RestartPolicy, describe_exit
 from gateway.supervisor.slot import MALLOC, Slot, new_slot, worker_command
 from healthcheck.model import Target
-
-CANNOT_SPAWN: Final = 127  # stands for the exit code of a process that could not be started at all
 
 log = structlog.get_logger(__name__)
 
@@ -262,7 +259,11 @@ class WorkerPool:
         """One process from start to end; returns its exit code as `subprocess` gives it."""
         self._policy.on_start(slot.number, time.monotonic())
         slot.started_at, slot.started_ns, slot.aborted = time.time(), time.monotonic_ns(), False
-        slot.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            slot.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:
+            log.error("worker cannot be started", worker=slot.number, error=str(error))
+            return CANNOT_SPAWN
         try:
             slot.control.setblocking(False)
             slot.process = await self._spawn(slot, theirs)
@@ -317,7 +318,7 @@ class WorkerPool:
                     env=MALLOC | os.environ,
                 )
         except OSError as error:
-            log.exception("worker cannot be started", worker=slot.number, error=str(error))
+            log.error("worker cannot be started", worker=slot.number, error=str(error))
             return None
 
     # --- the control socket ----------------------------------------------------------------

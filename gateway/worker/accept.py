@@ -19,25 +19,30 @@ from gateway.proxy.context import Context
 from gateway.proxy.deadlines import Timed
 from gateway.proxy.downstream import Downstream
 from gateway.shm.layout import L_USED, R_CONNECTIONS, row_word
+from gateway.worker.descriptors import Descriptors
 from gateway.worker.loop import Loop
 from gateway.worker.wire import Wire
 
 _PER_EVENT: Final = 64  # then the connections that are there already get their turn
 _QUEUE: Final = 4096  # what Linux lets wait in a listening socket's queue (net.core.somaxconn) unless told otherwise
 _UNREAD: Final = 65536  # bytes of a request on a connection that is turned away
-_BACK_OFF: Final = 0.1  # seconds without accepting when descriptors or memory run out
+_BACK_OFF: Final = 0.1  # seconds without accepting when memory runs out, or not even the descriptor kept back is there
+_SAY_EVERY: Final = 10.0  # seconds between reports of a shortage
 _AHEAD: Final = 4  # connections more than the others have on average
 _ASIDE: Final = 0.01  # seconds in which the others may take what waits in a shared socket
 _ALONE: Final = 0.05  # seconds without stepping aside once they did not
-_EXHAUSTED: Final = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+_NO_DESCRIPTOR: Final = frozenset((errno.EMFILE, errno.ENFILE))
+_NO_MEMORY: Final = frozenset((errno.ENOBUFS, errno.ENOMEM))
 
 
 class Listener(Timed):
     """A handler for the loop."""
 
-    __slots__ = ("_alone_until", "_ctx", "_is_shared", "_loop", "fd", "sock")
+    __slots__ = ("_alone_until", "_ctx", "_descriptors", "_is_shared", "_loop", "_said_at", "fd", "sock")
 
-    def __init__(self, loop: Loop, ctx: Context, sock: socket.socket, is_shared: bool) -> None:
+    def __init__(
+        self, loop: Loop, ctx: Context, sock: socket.socket, descriptors: Descriptors, is_shared: bool
+    ) -> None:
         super().__init__()
         sock.setblocking(False)
         # Connections inherit it from the socket they are accepted on: one system call less each.
@@ -45,6 +50,8 @@ class Listener(Timed):
         self._loop = loop
         self._ctx = ctx
         self.sock = sock
+        self._descriptors = descriptors
+        self._said_at = -1e9
         self._is_shared = is_shared  # with other workers
         self._alone_until = 0.0
         self.fd = sock.fileno()
@@ -74,22 +81,34 @@ class Listener(Timed):
     def _accept(self, most: int) -> bool:
         """Take what is queued; False if nothing was."""
         found = False
+        descriptors = self._descriptors
+        descriptors.look(self._ctx.now)
         for _ in range(most):
             try:
                 sock, address = self.sock.accept()
             except BlockingIOError:
                 return found
             except OSError as error:
-                self._ctx.stats.accept_errors += 1
-                if error.errno in _EXHAUSTED:
+                if error.errno in _NO_DESCRIPTOR:
+                    if not self._turn_one_away(error):
+                        return found
+                elif error.errno in _NO_MEMORY:
                     self._back_off(error)
                     return found
+                self._ctx.stats.accept_errors += 1
                 continue  # that one connection was gone before it was accepted
             found = True
             sock.setblocking(False)
-            peer: str = address[0]
-            # An IPv6 socket that takes IPv4 as well says ::ffff:192.0.2.1.
-            self._admit(sock, peer.removeprefix("::ffff:"))
+            number = sock.fileno()
+            if number >= descriptors.for_clients:
+                descriptors.read()  # it may have been raised just now
+            if number >= descriptors.for_clients:
+                self._refuse(sock)
+                self._say("open files run out: new clients are turned away", limit=descriptors.limit)
+            else:
+                peer: str = address[0]
+                # An IPv6 socket that takes IPv4 as well says ::ffff:192.0.2.1.
+                self._admit(sock, peer.removeprefix("::ffff:"))
         return found
 
     def on_deadline(self, now: float) -> None:
@@ -107,7 +126,6 @@ class Listener(Timed):
     def _admit(self, sock: socket.socket, peer: str) -> None:
         ctx = self._ctx
         if ctx.stats.connections + ctx.stats.closing >= ctx.settings.connections:
-            ctx.stats.connections_refused += 1
             self._refuse(sock)
             return
         wire = Wire(self._loop, sock, connecting=False)
@@ -115,6 +133,7 @@ class Listener(Timed):
 
     def _refuse(self, sock: socket.socket) -> None:
         ctx = self._ctx
+        ctx.stats.connections_refused += 1
         request_id = ctx.ids.next()[:32]
         answer = reply.problem(Reason.CONNECTION_LIMIT, ctx, request_id, head_only=False, close=True)
         try:
@@ -126,10 +145,37 @@ class Listener(Timed):
         finally:
             sock.close()
 
+    def _turn_one_away(self, error: OSError) -> bool:
+        """No descriptor is left: tell one client so, with the one kept back. False: leave the queue alone for now."""
+        if not self._descriptors.free():
+            self._back_off(error)
+            return False
+        try:
+            sock, _ = self.sock.accept()
+        except BlockingIOError:
+            self._descriptors.keep()
+            return False
+        except OSError as again:
+            self._back_off(again)
+            self._descriptors.keep()
+            return False
+        sock.setblocking(False)
+        self._refuse(sock)
+        self._descriptors.keep()
+        self._say("no open file is left: new clients are turned away", error=str(error))
+        return True
+
     def _back_off(self, error: OSError) -> None:
-        self._ctx.report("error", "accepting paused", error=str(error), seconds=_BACK_OFF)
+        self._ctx.stats.accept_errors += 1
+        self._say("accepting is paused, for a moment each time", error=str(error), seconds=_BACK_OFF)
         self._pause(_BACK_OFF)
 
     def _pause(self, seconds: float) -> None:
         self._loop.unregister(self)
         self._ctx.deadlines.arm(self, self._ctx.now + seconds)
+
+    def _say(self, event: str, **fields: object) -> None:
+        now = self._ctx.now
+        if now >= self._said_at + _SAY_EVERY:
+            self._said_at = now
+            self._ctx.report("error", event, **fields)

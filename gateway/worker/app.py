@@ -49,6 +49,7 @@ from gateway.snapshot.model import Snapshot
 from gateway.worker.accept import Listener
 from gateway.worker.access_log import AccessLog
 from gateway.worker.control import Control, Wake
+from gateway.worker.descriptors import Descriptors
 from gateway.worker.loop import Loop
 from gateway.worker.orphan import ORPHAN_GRACE, Orphan, say
 from gateway.worker.view import View
@@ -100,6 +101,7 @@ class Worker:
         self._control = Control(self._loop, spec.control, self._on_tell, self._on_supervisor_gone)
         self._wake = Wake(self._loop, spec.wake)
         self._view.start(ctx, self._control.tell_ejection)
+        self._files = Descriptors()
         self._listeners = [self._accept_from(fd, is_shared=fd in spec.shared) for fd in spec.listeners]
         self._words[row_word(self._row, R_PID)] = os.getpid()
         self._words_by_stat = tuple(
@@ -173,7 +175,7 @@ class Worker:
         sock = socket.socket(fileno=fd)
         if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             sock.listen(BACKLOG)
-        return Listener(self._loop, self._ctx, sock, is_shared=is_shared)
+        return Listener(self._loop, self._ctx, sock, self._files, is_shared)
 
     def _refute(self, fields: dict[str, object]) -> None:
         since = fields.get("since")

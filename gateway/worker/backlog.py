@@ -9,6 +9,8 @@ from typing import Final
 from gateway.worker.pipes import Pipe, Pipes
 
 HIGH_WATER: Final = 262144  # bytes kept for a peer that does not read before its source is told to pause
+PLENTY: Final = 33554432  # bytes kept for all peers of the worker; past them each gets SCANT, and sources are read less
+SCANT: Final = 16384
 _SMALL: Final = 4096  # pieces are joined up to this size
 _PIECES: Final = 64  # per system call
 _BYTES_ACKED: Final = 120  # offset of tcpi_bytes_acked in struct tcp_info, a 64-bit word
@@ -38,7 +40,8 @@ class Backlog:
         else:
             pieces.append(data)
         self._bytes += len(data)
-        if self.is_congested or self._bytes <= HIGH_WATER:
+        self._pipes.kept += len(data)
+        if self.is_congested or self._bytes <= (HIGH_WATER if self._pipes.kept < PLENTY else SCANT):
             return False
         self.is_congested = True
         return True
@@ -55,6 +58,7 @@ class Backlog:
         pieces = self.pieces
         left = sent = sock.sendmsg(pieces[:_PIECES])
         self._bytes -= sent
+        self._pipes.kept -= sent
         while left:
             first = pieces[0]
             if left < len(first):
@@ -67,6 +71,8 @@ class Backlog:
     def drop(self) -> None:
         """Nobody takes the rest."""
         self.pieces.clear()
+        self._pipes.kept -= self._bytes
+        self._bytes = 0
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             self._pipes.give_back(pipe)

@@ -40,12 +40,13 @@ class Pipe:
 class Pipes:
     """One worker's."""
 
-    __slots__ = ("_free", "_is_refused", "open")
+    __slots__ = ("_free", "_is_refused", "kept", "open")
 
     def __init__(self) -> None:
         self._free: list[Pipe] = []
         self._is_refused = False
         self.open = 0  # pipes that exist, in use or not
+        self.kept = 0  # bytes that connections have to take yet and that are in no pipe, but in memory
 
     def fill(self, fd: int, most: int) -> Pipe | None:
         """A pipe with up to `most` received bytes of a socket; None: they are not to be had so, only by reading.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.deadlines import Timed
 from gateway.proxy.transport import Connecting, Machine, Nobody, Transport
-from gateway.worker.backlog import Backlog, acknowledged
+from gateway.worker.backlog import PLENTY, Backlog, acknowledged
 from gateway.worker.pipes import Pipe
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ class Wire(Timed):
     def _read(self) -> None:
         if self._sink is not None and self._splice(self._sink):
             return
-        size = self._recv_bytes
+        size = self._recv_bytes if self._loop.pipes.kept < PLENTY else FIRST_RECV
         try:
             data = _receive(self.fd, size)
         except BlockingIOError:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from gateway.admin.reasons import MEANINGS
+from gateway.admin.troubleshooting import render
 from gateway.admin.why import PICKS
 from gateway.balance.picker import BALANCES
 from gateway.errors import Reason
@@ -20,3 +23,8 @@ def test_every_reason_has_its_cause_and_its_cure(reason: Reason) -> None:
 
 def test_every_balance_is_explained() -> None:
     assert set(PICKS) == set(BALANCES)
+
+
+def test_the_page_of_reasons_is_written_from_them() -> None:
+    page = Path(__file__).parent.parent.parent / "docs" / "troubleshooting.md"
+    assert page.read_text() == render(), "run: python -m gateway.admin.troubleshooting > docs/troubleshooting.md"

@@ -1,13 +1,13 @@
-"""A worker without descriptors left says so, counts what it could not accept, and goes on once there are some again."""
+"""A worker without descriptors left says so, turns away and counts what it cannot accept, and goes on later."""
 
 from __future__ import annotations
 
 import re
 import resource
-import socket
 from pathlib import Path
 
 from tests.gateways import RunningGateway, start_gateway
+from tests.raw_client import RawClient
 
 
 def metric(gateway: RunningGateway, name: str) -> float:
@@ -16,7 +16,7 @@ def metric(gateway: RunningGateway, name: str) -> float:
     return float(found[1])
 
 
-def test_connections_that_cannot_be_accepted_are_counted_and_served_later(tmp_path: Path) -> None:
+def test_connections_that_cannot_be_accepted_are_counted_and_turned_away(tmp_path: Path) -> None:
     with start_gateway(tmp_path, workers=1) as gateway:
         [worker] = gateway.worker_pids()
         assert metric(gateway, "gw_client_connections_accept_errors_total") == 0
@@ -26,10 +26,10 @@ def test_connections_that_cannot_be_accepted_are_counted_and_served_later(tmp_pa
         assert metric(gateway, 'process_max_fds{process="worker-0"}') == soft
         lowest_free = min(set(range(len(used) + 1)) - used)  # the one that accept(2) would take
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (lowest_free, hard))
-        with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as client:
-            client.sendall(b"GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n")
-            gateway.wait_until(lambda: metric(gateway, "gw_client_connections_accept_errors_total") > 0)
-            assert gateway.events("accepting paused")[0]["error"]
-            assert metric(gateway, "gw_client_connections_accepted_total") == 0
-            resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
-            assert client.recv(65536).startswith(b"HTTP/1.1 404 ")
+        with RawClient(gateway.port) as client:
+            assert client.answer().reason == (503, "connection_limit")
+        gateway.wait_until(lambda: metric(gateway, "gw_client_connections_accept_errors_total") > 0)
+        assert gateway.events("no open file is left: new clients are turned away")[0]["error"]
+        assert metric(gateway, "gw_client_connections_accepted_total") == 0
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (soft, hard))
+        assert gateway.get("/nowhere").status == 404

@@ -23,10 +23,17 @@ def test_the_first_death_is_followed_by_an_immediate_restart() -> None:
     assert live(RestartPolicy(), 0, 0.0, 1.0) == Restart(0.0)
 
 
-def test_deaths_in_a_row_wait_longer_and_longer_up_to_five_seconds() -> None:
+@pytest.mark.parametrize(
+    ("ready", "delays"),
+    [
+        (False, (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)),
+        (True, (0.0, 0.1, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4, 0.4)),
+    ],
+)
+def test_deaths_in_a_row_wait_longer_and_longer(ready: bool, delays: tuple[float, ...]) -> None:
     policy = RestartPolicy()
-    delays = [live(policy, 0, float(n), n + 1.0) for n in range(9)]
-    assert delays == [Restart(d) for d in (0.0, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0)]
+    lives = [live(policy, 0, 3.0 * n, 3.0 * n + 2.5, ready=ready) for n in range(9)]
+    assert lives == [Restart(delay) for delay in delays]
 
 
 def test_ten_seconds_of_life_forget_earlier_deaths() -> None:

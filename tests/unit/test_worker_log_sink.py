@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gateway.worker import log_sink
 from gateway.worker.log_sink import BACK_OFF, SAY_EVERY, LogSink
 
 
@@ -145,24 +143,3 @@ def test_a_fifo_that_nobody_reads_yet_is_written_once_somebody_does(
         os.close(reader)
     assert sink.dropped == 1
     assert [event for event, _ in reports.events] == ["access log cannot be opened", "access log lines dropped"]
-
-
-def test_a_socket_on_standard_output_is_not_waited_for(
-    sink: LogSink, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        monkeypatch.setattr(log_sink, "_STDOUT", ours.fileno())
-        sink.open("stdout")
-        line = b"x" * 999 + b"\n"
-        while not sink.dropped:
-            sink.write([line] * 4, 0.0)
-        data = b""
-        theirs.setblocking(False)
-        while len(data) < len(line) or data[-1:] != b"!":
-            try:
-                data += theirs.recv(1 << 20)
-            except BlockingIOError:
-                sink.write([b"after!"], 0.0)
-        assert data.rpartition(b"\n")[2] == b"after!"
-        assert ours.getblocking()  # its description may be shared: the flag is not ours to set
