@@ -42,7 +42,7 @@ async def watch_heartbeats(slots: list[Slot], ledger: Ledger, patience: Patience
 
 async def _abort(worker: int, process: trio.Process, patience: Patience) -> None:
     """End a stuck process: SIGABRT has it print its stack, SIGKILL makes sure."""
-    log.error("worker is stuck, aborting it", worker=worker, pid=process.pid, patience=patience.beat)
+    log.error("worker is stuck, aborting it", worker=worker, worker_pid=process.pid, patience=patience.beat)
     process.send_signal(signal.SIGABRT)
     with trio.move_on_after(patience.abort):
         await process.wait()

@@ -44,15 +44,15 @@ class Halt:
     message: str
 
 
-def describe_exit(returncode: int) -> str:
-    """How a process ended, in plain words (`returncode` as `subprocess` gives it)."""
+def describe_exit(returncode: int, *, is_ours: bool = False) -> str:
+    """How a process ended, in plain words (`returncode` as `subprocess` gives it); `is_ours`: it was ended here."""
     if returncode >= 0:
         return f"exit code {returncode}"
     try:
         name = signal.Signals(-returncode).name
     except ValueError:
         name = f"signal {-returncode}"
-    hint = " (out of memory?)" if -returncode == signal.SIGKILL else ""
+    hint = " (out of memory?)" if -returncode == signal.SIGKILL and not is_ours else ""
     return f"killed by {name}{hint}"
 
 

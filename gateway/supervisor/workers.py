@@ -245,7 +245,7 @@ class WorkerPool:
             log.error(
                 "worker died",
                 worker=slot.number,
-                how=describe_exit(returncode),
+                how=describe_exit(returncode, is_ours=slot.aborted),
                 restarts=slot.restarts,
                 restart_in=decision.delay,
             )

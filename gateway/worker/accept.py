@@ -4,6 +4,9 @@ Usually it is the worker's own, and the kernel spreads connections evenly. A soc
 that systemd made) gives them to whoever comes first: with 4 workers 100 connections ended up as 6, 48, 34 and 12,
 with EPOLLEXCLUSIVE as 30, 2, 65 and 3. So there a worker takes one at a time, and steps aside for a moment when it is
 ahead of the others: 26, 28, 22, 24. If nobody has taken the next connection meanwhile, it goes on without looking.
+
+When open files run out, new connections wait in the queue at first: most shortages are over in a moment, and whoever
+waits is served. One that lasts is told to clients as 503, so that they can go elsewhere.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ _PER_EVENT: Final = 64  # then the connections that are there already get their 
 _QUEUE: Final = 4096  # what Linux lets wait in a listening socket's queue (net.core.somaxconn) unless told otherwise
 _UNREAD: Final = 65536  # bytes of a request on a connection that is turned away
 _BACK_OFF: Final = 0.1  # seconds without accepting when memory runs out, or not even the descriptor kept back is there
+_PATIENCE: Final = 3.0  # seconds of a shortage before clients are turned away
 _SAY_EVERY: Final = 10.0  # seconds between reports of a shortage
 _AHEAD: Final = 4  # connections more than the others have on average
 _ASIDE: Final = 0.01  # seconds in which the others may take what waits in a shared socket
@@ -38,7 +42,18 @@ _NO_MEMORY: Final = frozenset((errno.ENOBUFS, errno.ENOMEM))
 class Listener(Timed):
     """A handler for the loop."""
 
-    __slots__ = ("_alone_until", "_ctx", "_descriptors", "_is_shared", "_loop", "_said_at", "fd", "sock")
+    __slots__ = (
+        "_alone_until",
+        "_ctx",
+        "_descriptors",
+        "_is_shared",
+        "_loop",
+        "_said",
+        "_said_at",
+        "_short_since",
+        "fd",
+        "sock",
+    )
 
     def __init__(
         self, loop: Loop, ctx: Context, sock: socket.socket, descriptors: Descriptors, is_shared: bool
@@ -51,7 +66,9 @@ class Listener(Timed):
         self._ctx = ctx
         self.sock = sock
         self._descriptors = descriptors
+        self._said = ""
         self._said_at = -1e9
+        self._short_since = -1.0  # less than 0: there are open files
         self._is_shared = is_shared  # with other workers
         self._alone_until = 0.0
         self.fd = sock.fileno()
@@ -83,6 +100,9 @@ class Listener(Timed):
         found = False
         descriptors = self._descriptors
         descriptors.look(self._ctx.now)
+        if self._short_since >= 0.0 and not self._is_long_short() and not descriptors.has_room():
+            self._pause(_BACK_OFF)
+            return False
         for _ in range(most):
             try:
                 sock, address = self.sock.accept()
@@ -90,6 +110,9 @@ class Listener(Timed):
                 return found
             except OSError as error:
                 if error.errno in _NO_DESCRIPTOR:
+                    if not self._is_long_short():
+                        self._back_off(error)
+                        return found
                     if not self._turn_one_away(error):
                         return found
                 elif error.errno in _NO_MEMORY:
@@ -102,13 +125,18 @@ class Listener(Timed):
             number = sock.fileno()
             if number >= descriptors.for_clients:
                 descriptors.read()  # it may have been raised just now
-            if number >= descriptors.for_clients:
+            is_short = number >= descriptors.for_clients
+            if is_short and self._is_long_short():
                 self._refuse(sock)
                 self._say("open files run out: new clients are turned away", limit=descriptors.limit)
-            else:
-                peer: str = address[0]
-                # An IPv6 socket that takes IPv4 as well says ::ffff:192.0.2.1.
-                self._admit(sock, peer.removeprefix("::ffff:"))
+                continue
+            peer: str = address[0]
+            # An IPv6 socket that takes IPv4 as well says ::ffff:192.0.2.1.
+            self._admit(sock, peer.removeprefix("::ffff:"))
+            if is_short:
+                self._pause(_BACK_OFF)
+                return found
+            self._short_since = -1.0
         return found
 
     def on_deadline(self, now: float) -> None:
@@ -165,6 +193,13 @@ class Listener(Timed):
         self._say("no open file is left: new clients are turned away", error=str(error))
         return True
 
+    def _is_long_short(self) -> bool:
+        """Open files are short: are they for long?"""
+        now = self._ctx.now
+        if self._short_since < 0.0:
+            self._short_since = now
+        return now - self._short_since >= _PATIENCE
+
     def _back_off(self, error: OSError) -> None:
         self._ctx.stats.accept_errors += 1
         self._say("accepting is paused, for a moment each time", error=str(error), seconds=_BACK_OFF)
@@ -176,6 +211,7 @@ class Listener(Timed):
 
     def _say(self, event: str, **fields: object) -> None:
         now = self._ctx.now
-        if now >= self._said_at + _SAY_EVERY:
+        if event != self._said or now >= self._said_at + _SAY_EVERY:
+            self._said = event
             self._said_at = now
             self._ctx.report("error", event, **fields)

@@ -43,6 +43,15 @@ class Descriptors:
             self.limit = 1 << 30
         self.for_clients = self.limit - self.limit // 4
 
+    def has_room(self) -> bool:
+        """Would a client's connection be given a number that clients may have?"""
+        try:
+            number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return False
+        os.close(number)
+        return number < self.for_clients
+
     def keep(self) -> bool:
         """Keep one back; False if none can be had."""
         if self._kept < 0:

@@ -133,3 +133,7 @@ def test_patience_ends_with_a_stale_heartbeat(
         )
         is is_over
     )
+
+
+def test_a_worker_that_the_gateway_killed_did_not_run_out_of_memory() -> None:
+    assert describe_exit(-signal.SIGKILL, is_ours=True) == "killed by SIGKILL"
