@@ -54,6 +54,7 @@ class WorkerSpec:
     wake: int  # eventfd, written after each publication
     control: int  # SOCK_SEQPACKET
     orphan_name: str  # where it can be called once its supervisor is gone; see gateway.handover.sockets
+    spans: int  # SOCK_DGRAM, to the exporter of traces; see `gateway.trace_record`
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -38,6 +38,7 @@ from gateway.config.kinds import (
     word,
 )
 from gateway.config.log_model import LogConfig
+from gateway.config.tracing_model import TracingConfig
 
 
 def url_table(value: object) -> object:
@@ -364,6 +365,7 @@ class FileConfig(Section):
     log: LogConfig = Field(default_factory=LogConfig)
     consul: ConsulConfig | None = None
     dns: DnsConfig = Field(default_factory=DnsConfig)
+    tracing: TracingConfig = Field(default_factory=TracingConfig)
     services: tuple[ServiceConfig, ...] = Field(default=(), strict=False)
     routes: tuple[RouteConfig, ...] = Field(default=(), strict=False)
 
