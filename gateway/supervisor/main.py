@@ -205,16 +205,10 @@ class Supervisor:
             if await self._open_admin():
                 if not self._taken:
                     await self._lead(nursery)
-                nursery.start_soon(self._publisher.run)
-                nursery.start_soon(self._agent.run)
-                nursery.start_soon(self._discovery.run)
-                nursery.start_soon(self._reloader.run)
-                nursery.start_soon(self._watch.run)
-                nursery.start_soon(self._shutdown.run)
+                parts = (self._publisher.run, self._agent.run, self._discovery.run, self._reloader.run, self._watch.run)
+                for run in (*parts, self._shutdown.run, self._sampler.run, self._upgrader.run, self._traces.run):
+                    nursery.start_soon(run)
                 nursery.start_soon(self._notifier.run_watchdog, lambda: self._pool.is_stopping or self._pool.is_serving)
-                nursery.start_soon(self._sampler.run)
-                nursery.start_soon(self._upgrader.run)
-                nursery.start_soon(self._traces.run)
                 nursery.start_soon(self._after_start, nursery)
                 self._failure = await self._wait_informed() or await self._pool.run()
                 await self._traces.finish()

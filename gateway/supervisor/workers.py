@@ -66,10 +66,8 @@ class WorkerPool:
         self._listeners = listeners
         self._group = group
         self._board = board
-        self._ledger_fd = ledger_fd
-        self._stories_fd = stories_fd
+        self._ledger_fd, self._stories_fd, self._spans = ledger_fd, stories_fd, spans
         self._ledger = ledger
-        self._spans = spans
         self._drain_timeout = drain_timeout
         self._on_change = on_change
         self._on_ejection = on_ejection
@@ -316,15 +314,7 @@ class WorkerPool:
                 return await trio.lowlevel.open_process(
                     self._command(spec),
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(
-                        *spec.listeners,
-                        spec.board,
-                        spec.ledger,
-                        spec.stories,
-                        spec.wake,
-                        spec.control,
-                        spec.spans,
-                    ),
+                    pass_fds=spec.descriptors,
                     process_group=0,
                     env=MALLOC | os.environ,
                 )
