@@ -54,6 +54,12 @@ class WorkerSpec:
     wake: int  # eventfd, written after each publication
     control: int  # SOCK_SEQPACKET
     orphan_name: str  # where it can be called once its supervisor is gone; see gateway.handover.sockets
+    spans: int  # SOCK_DGRAM, to the exporter of traces; see `gateway.trace_record`
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """All that the worker inherits."""
+        return (*self.listeners, self.board, self.ledger, self.stories, self.wake, self.control, self.spans)
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -54,6 +54,9 @@ SETTINGS: Final = WorkerSettings(
     access_fields=(),
     drain_timeout=30.0,
     ready=True,
+    traces=False,
+    trace_sample=1.0,
+    trace_b3=False,
 )
 SERVICE: Final = ServiceRecord(
     name="users",

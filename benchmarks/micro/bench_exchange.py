@@ -1,6 +1,6 @@
 """CPU of one whole exchange in the state machines, without sockets: where the Python time of a request goes.
 
-python -m benchmarks.micro.bench_exchange [--profile]
+python -m benchmarks.micro.bench_exchange [--profile] [--tracing]
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import cProfile
 import pstats
 import random
+import socket
 import sys
 import time
 from typing import Final
@@ -23,6 +24,7 @@ from gateway.shm.code_slots import CodeSlots
 from gateway.shm.ledger import Ledger, ledger_bytes
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby, WorkerSettings
 from gateway.worker.access_log import AccessLog
+from gateway.worker.span_sink import SpanSink
 
 REQUESTS: Final = 100_000
 GET: Final = b"GET /x HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n"
@@ -93,7 +95,7 @@ def report(level: str, event: str, **fields: object) -> None:
     raise AssertionError(f"{level}: {event} {fields}")
 
 
-def build() -> tuple[Context, FakeNetwork]:
+def build(*, traces: bool, sample: float) -> tuple[Context, FakeNetwork]:
     settings = WorkerSettings(
         name="edge",
         server_header=True,
@@ -111,6 +113,9 @@ def build() -> tuple[Context, FakeNetwork]:
         access_fields=(),
         drain_timeout=30.0,
         ready=True,
+        traces=traces,
+        trace_sample=sample,
+        trace_b3=False,
     )
     ledger = Ledger.initialise(memory.attach(memory.create("bench", ledger_bytes(1)), writable=True), 1)
     instances = tuple(InstanceRecord(n, "127.0.0.1", 9000 + n, 1.0, True, Standby.ELIGIBLE) for n in range(3))
@@ -139,9 +144,11 @@ def build() -> tuple[Context, FakeNetwork]:
     return ctx, network
 
 
-def run(request: bytes, requests: int) -> float:
+def run(request: bytes, requests: int, *, traces: bool = False, sample: float = 1.0) -> float:
     """Seconds for so many exchanges on one kept connection each side."""
-    ctx, network = build()
+    ctx, network = build(traces=traces, sample=sample)
+    _, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)  # nobody reads, as when an exporter is behind
+    sink = SpanSink(ours.detach(), ctx)
     down = Downstream(ctx, FakeTransport(), "127.0.0.1")
     for _ in range(10):
         down.on_data(request)
@@ -154,6 +161,9 @@ def run(request: bytes, requests: int) -> float:
             ctx.counts.write()
             ctx.stories.write()
             ctx.access.flush()
+            if ctx.spans:
+                sink.flush()
+    sink.close()
     return time.process_time() - started
 
 
@@ -167,6 +177,10 @@ def main() -> None:
     for name, request in (("small GET", GET), ("browser GET", BROWSER)):
         best = min(run(request, REQUESTS // 5) for _ in range(5))
         print(f"{name}: {best / (REQUESTS // 5) * 1e6:.2f} us an exchange")
+        if "--tracing" in sys.argv:
+            for state, sample in (("not sampled", 0.0), ("sampled", 1.0)):
+                best = min(run(request, REQUESTS // 5, traces=True, sample=sample) for _ in range(5))
+                print(f"{name}, traced, {state}: {best / (REQUESTS // 5) * 1e6:.2f} us an exchange")
 
 
 if __name__ == "__main__":

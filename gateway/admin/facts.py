@@ -117,6 +117,16 @@ class ReloadFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class TraceFacts:
+    """What became of the spans that workers handed on, and what is wrong with exporting now ("": nothing)."""
+
+    exported: int = 0
+    failed: int = 0
+    dropped: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything the gateway knows of itself at one moment."""
 
@@ -135,6 +145,7 @@ class Facts:
     discovery: tuple[SourceState, ...]
     problems: tuple[Problem, ...]
     reloads: ReloadFacts
+    traces: TraceFacts = TraceFacts()
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,13 @@ SENT: Final = Family("gw_sent_bytes_total", "counter", "Bytes sent to clients.",
 LOG_DROPPED: Final = Family(
     "gw_access_log_dropped_lines_total", "counter", "Access log lines dropped because the log's reader stalled."
 )
+TRACE_SPANS: Final = Family(
+    "gw_trace_spans_total",
+    "counter",
+    "Spans of sampled requests: exported, refused by the collector (failed), or dropped as there was no room for them.",
+    split="result",
+    parts=("exported", "failed", "dropped"),
+)
 
 # --- client connections -------------------------------------------------------------------------
 ACCEPTED: Final = Family("gw_client_connections_accepted_total", "counter", "Client connections accepted.")
@@ -192,7 +199,7 @@ STARTED: Final = Family(
 )
 
 GROUPS: Final[tuple[tuple[str, tuple[Family, ...]], ...]] = (
-    ("Requests", (REQUESTS, DURATIONS, RETRIES, CRASHES, RECEIVED, SENT, LOG_DROPPED)),
+    ("Requests", (REQUESTS, DURATIONS, RETRIES, CRASHES, RECEIVED, SENT, LOG_DROPPED, TRACE_SPANS)),
     ("Client connections", (ACCEPTED, REFUSED, ACCEPT_ERRORS)),
     ("Instances", (ATTEMPTS, LATENCIES, IN_FLIGHT, HEALTHY, ELIGIBLE, CHECKS, EJECTIONS, FLAPS)),
     ("Services", (INSTANCES, ELIGIBLE_INSTANCES, FAILING_OPEN)),

@@ -16,7 +16,7 @@ from typing import Final
 
 from gateway.admin import families as f
 from gateway.admin.exposition import Measured, Values
-from gateway.admin.facts import Facts, RouteFacts
+from gateway.admin.facts import Facts, RouteFacts, TraceFacts
 from gateway.admin.families import Labels
 from gateway.admin.process import ProcessFigures, read_process
 from gateway.admin.status import instance_totals
@@ -71,7 +71,7 @@ def measure(reading: Reading, read: ReadProcess = read_process) -> list[Measured
     """Every family, in the order of `families.FAMILIES`. `read` tells a process's figures by its pid."""
     return [
         *_requests(reading),
-        *_totals(reading.totals),
+        *_totals(reading.totals, reading.facts.traces),
         *_instances(reading),
         *_services(reading.facts),
         *_workers(reading),
@@ -108,12 +108,14 @@ def _requests(reading: Reading) -> Iterator[Measured]:
     yield Measured(f.DURATIONS, durations)
 
 
-def _totals(totals: LedgerTotals) -> Iterator[Measured]:
+def _totals(totals: LedgerTotals, traces: TraceFacts) -> Iterator[Measured]:
     yield _one(f.RETRIES, totals.retries)
     yield _one(f.CRASHES, totals.crashes)
     yield _one(f.RECEIVED, totals.bytes_in)
     yield _one(f.SENT, totals.bytes_out)
     yield _one(f.LOG_DROPPED, totals.log_dropped)
+    dropped = traces.dropped + totals.spans_dropped
+    yield Measured(f.TRACE_SPANS, [((), (traces.exported, traces.failed, dropped))])
     yield _one(f.ACCEPTED, totals.connections_total)
     yield _one(f.REFUSED, totals.connections_refused)
     yield _one(f.ACCEPT_ERRORS, totals.accept_errors)

@@ -68,11 +68,13 @@ def _consul(settings: ConsulSettings) -> Values:
 
 
 def _settings(loaded: Loaded) -> Values:
-    sections = {"gateway": loaded.gateway, "limits": loaded.limits, "log": loaded.log}
+    sections = {"gateway": loaded.gateway, "limits": loaded.limits, "log": loaded.log, "tracing": loaded.tracing}
     values: Values = {
         f"{name}.{key}": value for name, section in sections.items() for key, value in section.model_dump().items()
     }
     values["gateway.admin_token"] = HIDDEN if loaded.gateway.admin_token else ""
+    del values["tracing.headers"]
+    values |= {f"tracing.headers.{name}": HIDDEN for name in loaded.tracing.headers}
     values |= {f"dns.{key}": value for key, value in asdict(loaded.dns).items()}
     return values | (_consul(loaded.consul) if loaded.consul is not None else {})
 

@@ -6,6 +6,7 @@ for: that is what the `to_*` functions before the types do.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -60,6 +61,11 @@ def distinct_fields(fields: dict[str, str]) -> dict[str, str]:
     if len({name.lower() for name in fields}) < len(fields):
         raise ValueError("must not name a field twice (case does not count)")
     return fields
+
+
+def usable_cpus() -> int:
+    """The CPUs this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 class Section(BaseModel):

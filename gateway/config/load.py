@@ -17,6 +17,7 @@ from gateway.config.log_model import LogConfig
 from gateway.config.model import GatewayConfig, LimitsConfig
 from gateway.config.problems import ConfigError
 from gateway.config.spec import consul_settings, routes_of, service_from_options, services_of
+from gateway.config.tracing_model import TracingConfig
 from gateway.config.validate import examine
 from gateway.snapshot.model import WorkerSettings
 
@@ -33,6 +34,7 @@ class Loaded:
     gateway: GatewayConfig
     limits: LimitsConfig
     log: LogConfig
+    tracing: TracingConfig
     services: tuple[ServiceSpec, ...]  # the declared ones, then those of `target_url`
     routes: tuple[RouteSpec, ...]
     consul: ConsulSettings | None
@@ -60,6 +62,9 @@ class Loaded:
             access_fields=self.log.access_fields,
             drain_timeout=self.gateway.drain_timeout,
             ready=ready,
+            traces=bool(self.tracing.endpoint),
+            trace_sample=self.tracing.sample,
+            trace_b3=self.tracing.b3,
         )
 
 
@@ -89,6 +94,7 @@ def load(
         gateway=config.gateway,
         limits=config.limits,
         log=config.log,
+        tracing=config.tracing,
         services=services_of(config, document.file),
         routes=routes_of(config, document.file),
         consul=consul_settings(config.consul),

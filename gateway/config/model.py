@@ -6,7 +6,6 @@ can say (routes that hide each other, services that do not exist) is in `validat
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -35,19 +34,16 @@ from gateway.config.kinds import (
     Whole,
     distinct,
     distinct_fields,
+    usable_cpus,
     word,
 )
 from gateway.config.log_model import LogConfig
+from gateway.config.tracing_model import TracingConfig
 
 
 def url_table(value: object) -> object:
     """An instance written as its URL alone is the table { url = ... }."""
     return {"url": value} if isinstance(value, str) else value
-
-
-def usable_cpus() -> int:
-    """The CPUs this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 class GatewayConfig(Section):
@@ -364,6 +360,7 @@ class FileConfig(Section):
     log: LogConfig = Field(default_factory=LogConfig)
     consul: ConsulConfig | None = None
     dns: DnsConfig = Field(default_factory=DnsConfig)
+    tracing: TracingConfig = Field(default_factory=TracingConfig)
     services: tuple[ServiceConfig, ...] = Field(default=(), strict=False)
     routes: tuple[RouteConfig, ...] = Field(default=(), strict=False)
 

@@ -93,5 +93,9 @@ CHUNK_LINE_START: Final = re.compile(_start(rb"[0-9A-Fa-f]{1,15}+", rb"(?:;[\t\x
 # A request id from a client that is fit to be logged and passed on.
 SANE_REQUEST_ID: Final = re.compile(rb"[A-Za-z0-9\-._~:/+=@]{1,128}+")
 
-# W3C Trace Context level 1, 3.2: version 00 (a later version is read as 00 if it is longer).
-TRACEPARENT: Final = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})")
+# W3C Trace Context level 1, 3.2: version 00, 55 characters (4.3: of a later version as much as 00 has is read, if
+# nothing follows it or something set off by a dash).
+TRACEPARENT: Final = re.compile(
+    rb"(?:(?=00.{53}\Z)|(?!00|ff)(?=.{55}(?:-|\Z)))[0-9a-f]{2}"
+    rb"-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
+)

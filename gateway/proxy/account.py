@@ -78,6 +78,8 @@ def finish(ctx: Context, exchange: Exchange) -> None:
     if ctx.access.enabled:
         ctx.access.record(exchange)
     ctx.stories.exchange(exchange)
+    if exchange.span is not None:
+        exchange.span.finish(exchange)
 
 
 def own(ctx: Context, status: int, cell: int = NO_ROUTE_CELL) -> None:
@@ -86,12 +88,16 @@ def own(ctx: Context, status: int, cell: int = NO_ROUTE_CELL) -> None:
     ctx.counts.request(cell, status, 0.0)
 
 
-def answered(ctx: Context, down: Downstream, head: RequestHead, request_id: bytes, answer: OwnAnswer) -> None:
+def answered(
+    ctx: Context, down: Downstream, head: RequestHead, request_id: bytes, trace: bytes, answer: OwnAnswer
+) -> None:
     """The same, as it found no route, or by its route's rules."""
     own(ctx, answer.status, answer.cell)
     if ctx.access.enabled:
         ctx.access.record_own(down, head, request_id, answer)
     ctx.stories.own(ctx, down, head, request_id, answer)
+    if ctx.tracer is not None:
+        ctx.tracer.record_own(down, head, request_id, trace, answer)
 
 
 def refused(ctx: Context, down: Downstream, request_id: bytes, error: GatewayError) -> None:

@@ -59,6 +59,17 @@ class Attempt:
 NONE: Final[tuple[Attempt, ...]] = ()
 
 
+def begin(exchange: Exchange, instance: LiveInstance) -> None:
+    """An attempt begins: count it, and give it its span if the request is traced."""
+    ctx = exchange.ctx
+    exchange.attempts += 1
+    exchange.attempt_started = ctx.now
+    exchange.connect_seconds = -1.0
+    ctx.counts.attempt(instance)
+    if exchange.span is not None:
+        exchange.head_bytes = exchange.span.attempt(exchange.head_bytes)
+
+
 def end(exchange: Exchange, instance: LiveInstance, reason: Reason, detail: str, *, stale: bool) -> None:
     """An attempt failed: remember it, count it, learn from it unless `stale`."""
     exchange.failed = (*exchange.failed, Attempt(exchange, instance, reason, detail, stale))

@@ -10,6 +10,7 @@ from gateway.proxy.counts import Counts
 from gateway.proxy.deadlines import Deadlines
 from gateway.proxy.service import LiveService
 from gateway.proxy.stories import Stories
+from gateway.proxy.tracing import Tracer
 from gateway.proxy.transport import Network
 from gateway.routing.match import RouteTable
 from gateway.shm.code_slots import CodeSlots
@@ -123,12 +124,16 @@ class Context:
         "now",
         "report",
         "row",
+        "sample_below",
+        "samples_all",
         "services",
         "settings",
         "shortage_said_at",
+        "spans",
         "stats",
         "stories",
         "table",
+        "tracer",
         "trusts",
         "via_field",
         "wall",
@@ -163,6 +168,7 @@ class Context:
         self.deadlines = Deadlines()
         self.stats = Stats()
         self.services: dict[str, LiveService] = {}
+        self.spans: list[tuple[bytes, int]] = []  # records of traced requests, each with how many spans it holds
         self.table = table
         self.draining = False
         self.is_replaced = False  # draining, and another gateway takes the connections: /ready is still 200
@@ -178,6 +184,17 @@ class Context:
         self.trusts = trusts
         self.gateway_field = b"X-Gateway: " + name + b"\r\n" if settings.server_header else b""
         self.via_field = b"Via: 1.1 " + name.replace(b" ", b"-") + b"\r\n"
+        self.samples_all = settings.trace_sample >= 1.0
+        self.sample_below = b"%016x" % round(settings.trace_sample * 2**64)
+        is_tracing = settings.traces or settings.trace_b3
+        self.tracer = Tracer(self, records=settings.traces, accepts_b3=settings.trace_b3) if is_tracing else None
+
+    def is_sampled(self, trace: bytes) -> bool:
+        """Is a trace with this id (32 hexadecimal digits) sampled, where that is for the gateway to decide?
+
+        By the lower half of the id, as OpenTelemetry's TraceIdRatioBased: all who decide so decide alike.
+        """
+        return self.samples_all or trace[16:] < self.sample_below
 
 
 class Reporter(Protocol):

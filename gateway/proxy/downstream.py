@@ -345,9 +345,9 @@ class Downstream(Timed):
     def _answer(self, answer: OwnAnswer, head: RequestHead, rest: bytes) -> None:
         """Not to be forwarded: 404, 405, a redirect, or a refusal by the route's own rules."""
         ctx = self._ctx
-        request_id, _ = forward.identify(head, ctx)
+        request_id, trace = forward.identify(head, ctx)
         close = reply.must_close(head, ctx)
-        account.answered(ctx, self, head, request_id, answer)
+        account.answered(ctx, self, head, request_id, trace, answer)
         response = answer.response(head, ctx, request_id, close=close)
         self._after_answer(response, rest, close=close)
 

@@ -14,7 +14,7 @@ from gateway.errors import GatewayError, Reason
 from gateway.h1.framing import chunked_piece
 from gateway.h1.request import RequestHead
 from gateway.h1.response import ResponseHead
-from gateway.proxy import account, attempts, forward, patience, reply, shortage
+from gateway.proxy import account, attempts, forward, patience, reply, shortage, tracing
 from gateway.proxy.budget import RetryTurn
 from gateway.proxy.request_body import RequestBody
 from gateway.proxy.retry import may_repeat
@@ -35,10 +35,11 @@ class Exchange:
     """See the module. Attributes without underscore are read by the access log."""
 
     __slots__ = (
-        "_body", "_chunked_down", "_close", "_flowing", "_head_bytes", "_key", "_tried", "_turn", "_was_stale",
-        "attempt_started", "attempts", "bytes_out", "candidates", "connect_seconds", "ctx", "deadline", "detail",
-        "down", "failed", "head", "instance", "is_reused", "method", "reason", "request_done", "request_id",
-        "response_started", "route", "service", "started", "status", "trace", "tunnel", "up", "upstream_seconds",
+        "_body", "_chunked_down", "_close", "_flowing", "_key", "_tried", "_turn", "_was_stale", "attempt_started",
+        "attempts", "bytes_out", "candidates", "connect_seconds", "ctx", "deadline", "detail", "down", "failed",
+        "head", "head_bytes", "instance", "is_reused", "method", "reason", "request_done", "request_id",
+        "response_started", "route", "service", "span", "started", "status", "trace", "tunnel", "up",
+        "upstream_seconds",
     )  # fmt: skip
 
     def __init__(
@@ -51,7 +52,7 @@ class Exchange:
         self.route = route
         self.service = service
         self.started = ctx.now
-        self.request_id, self.trace = forward.identify(head, ctx)
+        self.request_id, self.trace, self.span = tracing.identify(head, ctx)
         self.status = 0
         self.reason: Reason | None = None
         self.detail = ""
@@ -66,7 +67,7 @@ class Exchange:
         self._body: RequestBody | None = None
         self.request_done = not head.fields.chunked and head.fields.content_length <= 0
         self.deadline = ctx.now + route.timeout
-        self._head_bytes = b""
+        self.head_bytes = b""  # to send upstream
         self._flowing = False  # head and kept body are on their way: body pieces go straight to the upstream
         self._tried = _NO_INSTANCES
         self._was_stale = False
@@ -95,7 +96,7 @@ class Exchange:
                 return
         if self.service.needs_key:
             self._key = account.hash_key(self.service.record.hash_on, self.head, self.down, ctx)
-        self._head_bytes = forward.request_head(self.head, self.route, self.down, ctx, self.request_id, self.trace)
+        self.head_bytes = forward.request_head(self.head, self.route, self.down, ctx, self.request_id, self.trace)
         if body:
             self.on_request_data(body)
             if self.status:  # refused
@@ -174,10 +175,7 @@ class Exchange:
             self.fail(*service.why_nobody(self.candidates))
             return
         self.instance = instance
-        self.attempts += 1
-        self.attempt_started = ctx.now
-        self.connect_seconds = -1.0
-        ctx.counts.attempt(instance)
+        attempts.begin(self, instance)
         up = take_idle(instance, ctx) if not self._was_stale else None
         self.is_reused = up is not None
         if up is not None:
@@ -203,7 +201,7 @@ class Exchange:
     def _send_request(self, up: Upstream) -> None:
         self._flowing = True
         body = self._body
-        head = self._head_bytes
+        head = self.head_bytes
         if self.route.host_is_instance:
             head = forward.with_host(head, up.instance.authority.encode())
         if body is None:

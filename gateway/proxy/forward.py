@@ -19,28 +19,34 @@ if TYPE_CHECKING:
 _KEEP_ALIVE: Final = b"Connection: keep-alive\r\n"
 _CLOSE: Final = b"Connection: close\r\n"
 _CHUNKED: Final = b"Transfer-Encoding: chunked\r\n"
+# Those that W3C Trace Context level 2 knows: sampled, and random trace id. All others are sent as 0.
+_FLAGS: Final = (b"01", b"00", b"03", b"02")
 
 
 def identify(head: RequestHead, ctx: Context) -> tuple[bytes, bytes]:
-    """The request's id and its traceparent (W3C Trace Context), continued or started.
+    """The request's id and its traceparent (W3C Trace Context): the client's, or one that starts a trace.
 
     A sane X-Request-ID of the client's is kept. A trace that begins here shares its id with the request,
-    so that either finds the other.
+    so that either finds the other. A trace that goes on keeps the caller's span as its parent: only a span that is
+    recorded here takes that place (`tracing`).
     """
     digits = ctx.ids.next()
-    trace, span = digits[:32], digits[32:]
+    trace = digits[:32]
     owned = head.fields.owned
-    if not owned:
-        return trace, b"00-%b-%b-01" % (trace, span)
-    given = owned.get(b"x-request-id", ())
-    request_id = given[0] if len(given) == 1 and SANE_REQUEST_ID.fullmatch(given[0]) else trace
-    parent = _parent(owned)
-    if parent is None:
-        return request_id, b"00-%b-%b-01" % (trace, span)
-    return request_id, b"00-%b-%b-%b" % (parent[1], span, parent[3])
+    request_id = trace
+    if owned:
+        given = owned.get(b"x-request-id", ())
+        if len(given) == 1 and SANE_REQUEST_ID.fullmatch(given[0]):
+            request_id = given[0]
+        found = parent(owned)
+        if found is not None:
+            flags = found[3] if found[3] in _FLAGS else b"%02x" % (int(found[3], 16) & 3)
+            return request_id, b"00-%b-%b-%b" % (found[1], found[2], flags)
+    flags = b"01" if ctx.samples_all or ctx.is_sampled(trace) else b"00"
+    return request_id, b"00-%b-%b-%b" % (trace, digits[32:], flags)
 
 
-def _parent(owned: dict[bytes, list[bytes]]) -> re.Match[bytes] | None:
+def parent(owned: dict[bytes, list[bytes]]) -> re.Match[bytes] | None:
     """The client's traceparent, if it has a valid one."""
     parents = owned.get(b"traceparent", ())
     return TRACEPARENT.match(parents[0]) if len(parents) == 1 else None
@@ -83,7 +89,7 @@ def _static_fields(head: RequestHead, route: CompiledRoute, down: Downstream, ct
     via = b", ".join(fields.owned.get(b"via", ()))
     parts.append(ctx.via_field if not via else b"Via: " + via + b", " + ctx.via_field[5:])
     # W3C Trace Context 3.3: the vendors' state belongs to the trace that it came with, not to one begun here.
-    if b"tracestate" in fields.owned and _parent(fields.owned) is not None:
+    if b"tracestate" in fields.owned and parent(fields.owned) is not None:
         parts.append(b"tracestate: %b\r\n" % b", ".join(fields.owned[b"tracestate"]))
     parts.append(route.header_block)
     if fields.chunked:

@@ -20,6 +20,7 @@ from gateway.shm.layout import (
     R_PID,
     R_REQUESTS_TOTAL,
     R_RETRIES,
+    R_SPANS_DROPPED,
     R_STATE,
     R_UPSTREAM_IDLE,
 )
@@ -63,6 +64,7 @@ class LedgerTotals:
     retries: int
     crashes: int
     accept_errors: int
+    spans_dropped: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +113,5 @@ def ledger_totals(w: Sequence[int]) -> LedgerTotals:
         retries=w[R_RETRIES],
         crashes=w[R_CRASHES],
         accept_errors=w[R_ACCEPT_ERRORS],
+        spans_dropped=w[R_SPANS_DROPPED],
     )

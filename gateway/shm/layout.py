@@ -73,6 +73,7 @@ ROW_HEADER_WORDS: Final = 64
 # Upper bounds in seconds; one bucket more counts what is beyond the last.
 PROPAGATION_BOUNDS: Final = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 1.0)
 R_PROPAGATION_SUM_US: Final = R_PROPAGATION + len(PROPAGATION_BOUNDS) + 1
+R_SPANS_DROPPED: Final = R_PROPAGATION_SUM_US + 1  # of traces, because the exporter was behind
 
 INSTANCE_CELLS: Final = 32768
 INSTANCE_WORDS: Final = 32  # 8 MiB a row if all cells were in use: 256 KiB for 1,000 instances
@@ -125,7 +126,7 @@ ROW_WORDS: Final = ROUTES_OFFSET + ROUTE_CELLS * ROUTE_WORDS
 
 assert I_LATENCY + len(DURATION_BOUNDS) + 1 == INSTANCE_WORDS
 assert ROUTE_WORDS > RT_DURATION_SUM_US
-assert ROW_HEADER_WORDS > R_PROPAGATION_SUM_US
+assert ROW_HEADER_WORDS > R_SPANS_DROPPED
 
 
 def instance_word(row: int, cell: int, word: int) -> int:

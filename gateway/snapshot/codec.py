@@ -32,7 +32,7 @@ from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Snapshot, Standby, WorkerSettings
 
 MAGIC: Final = b"gwsn"
-CODEC_VERSION: Final = 5
+CODEC_VERSION: Final = 6
 
 _HEADER: Final = Struct("<4sHxxIIQQ")  # magic, codec version, parts, bytes of names, generation, accepted_ns
 _PART: Final = Struct("<B7xQQQ")  # kind, version, offset, length
@@ -54,7 +54,7 @@ _FLAG: Final = frozenset({bool})
 _LIST: Final = frozenset({list})
 _SETTINGS_TYPES: Final = (
     _TEXT, _FLAG, _LIST, _FLAG, _WHOLE, _WHOLE, _WHOLE, _REAL, _REAL, _WHOLE, _WHOLE, _TEXT, _TEXT, _LIST,
-    _REAL, _FLAG,
+    _REAL, _FLAG, _FLAG, _REAL, _FLAG,
 )  # fmt: skip
 _ROUTE_TYPES: Final = (
     _WHOLE, _TEXT, _TEXT, _LIST, _TEXT, _FLAG, _REAL, _REAL, _REAL, _WHOLE, _LIST, _LIST, _LIST, _FLAG, _REAL,
@@ -136,7 +136,7 @@ def _write_settings(s: WorkerSettings) -> bytes:
         [
             s.name, s.server_header, s.trusted_proxies, s.proxy_protocol, s.header_bytes, s.headers, s.body_bytes,
             s.header_timeout, s.idle_timeout, s.connections, s.in_flight, s.access_log, s.access_format,
-            s.access_fields, s.drain_timeout, s.ready,
+            s.access_fields, s.drain_timeout, s.ready, s.traces, s.trace_sample, s.trace_b3,
         ]
     )  # fmt: skip
 

@@ -114,6 +114,9 @@ class WorkerSettings:
     access_fields: tuple[str, ...]  # of a JSON line; empty: the usual ones
     drain_timeout: float
     ready: bool  # what /ready on the listen address answers (readiness is the supervisor's to judge)
+    traces: bool  # write down what sampled requests do
+    trace_sample: float  # share of the traces begun here that are sampled
+    trace_b3: bool  # take part in traces that come in B3 headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import trio
 from discovery.consul_sd.names import CONSUL
 from discovery.model import Origin, OriginKind, Problem
 from gateway.admin.explanation import Asked, Explained
-from gateway.admin.facts import Access, Facts, Progress, Pulse
+from gateway.admin.facts import Access, Facts, Progress, Pulse, TraceFacts
 from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
@@ -52,6 +52,7 @@ class Gateway:
         shutdown: Shutdown,
         notifier: Notifier,
         trouble: Callable[[], str],
+        traces: Callable[[], TraceFacts],
         config: Callable[[], Config],
         exposure: Callable[[], str],
         access: Callable[[], Access],
@@ -79,6 +80,7 @@ class Gateway:
         self._shutdown = shutdown
         self._notifier = notifier
         self._trouble = trouble
+        self._traces = traces
         self._config = config
         self._exposure = exposure
         self._access = access
@@ -107,8 +109,9 @@ class Gateway:
         return self._stories
 
     def facts(self) -> Facts:
-        not_ready = self.not_ready()
-        own = (("health checks", self._trouble()), ("admin interface", self._exposure()))
+        not_ready, traces = self.not_ready(), self._traces()
+        unsent = f"spans are not exported: {traces.error}" if traces.error else ""
+        own = (("health checks", self._trouble()), ("admin interface", self._exposure()), ("tracing", unsent))
         common = tuple(Problem(Origin(OriginKind.GATEWAY, part), text) for part, text in own if text)
         return Facts(
             name=self._name(),
@@ -126,6 +129,7 @@ class Gateway:
             discovery=tuple(self._registry.sources.values()),
             reloads=self._reloader.facts,
             problems=(*common, *self._registry.problems, *self._publisher.problems),
+            traces=traces,
         )
 
     def progress(self, service: str) -> Progress:

@@ -51,6 +51,7 @@ from gateway.supervisor.sampler import Sampler
 from gateway.supervisor.shutdown import Shutdown
 from gateway.supervisor.signals import watch_signals
 from gateway.supervisor.takeover import Takeover
+from gateway.supervisor.tracing import TraceExport, orders_of
 from gateway.supervisor.upgrade import Upgrader, successor_command
 from gateway.supervisor.wall import Wall
 from gateway.supervisor.watch import LedgerWatch
@@ -140,6 +141,7 @@ class Supervisor:
         self._registry.inherit(taken.heritage())
         self._agent = HealthAgent(self._on_transition, self._on_verdict, self._on_trouble, recall=self._registry.health)
         self._discovery = _discovery(loaded, self._on_event, self._on_source_end)
+        self._traces = TraceExport(orders_of(loaded))
         self._pool = WorkerPool(
             workers,
             listeners=listeners,
@@ -148,6 +150,7 @@ class Supervisor:
             ledger_fd=self._ledger_fd,
             stories_fd=self._stories_fd,
             ledger=self._ledger,
+            spans=self._traces.inlet,
             drain_timeout=lambda: self._loaded.gateway.drain_timeout,
             on_change=self._on_workers,
             on_ejection=self._on_ejection,
@@ -179,6 +182,7 @@ class Supervisor:
             shutdown=self._shutdown,
             notifier=self._notifier,
             trouble=lambda: self._agent.trouble,
+            traces=self._traces.facts,
             config=lambda: describe(self._loaded, self._started_with),
             exposure=self._exposure,
             access=self._access,
@@ -201,17 +205,13 @@ class Supervisor:
             if await self._open_admin():
                 if not self._taken:
                     await self._lead(nursery)
-                nursery.start_soon(self._publisher.run)
-                nursery.start_soon(self._agent.run)
-                nursery.start_soon(self._discovery.run)
-                nursery.start_soon(self._reloader.run)
-                nursery.start_soon(self._watch.run)
-                nursery.start_soon(self._shutdown.run)
+                parts = (self._publisher.run, self._agent.run, self._discovery.run, self._reloader.run, self._watch.run)
+                for run in (*parts, self._shutdown.run, self._sampler.run, self._upgrader.run, self._traces.run):
+                    nursery.start_soon(run)
                 nursery.start_soon(self._notifier.run_watchdog, lambda: self._pool.is_stopping or self._pool.is_serving)
-                nursery.start_soon(self._sampler.run)
-                nursery.start_soon(self._upgrader.run)
                 nursery.start_soon(self._after_start, nursery)
                 self._failure = await self._wait_informed() or await self._pool.run()
+                await self._traces.finish()
                 if self._admin_end.is_set():
                     await self._admin_over.wait()
             nursery.cancel_scope.cancel()
@@ -384,6 +384,7 @@ class Supervisor:
         self._warn_of_exposure()
         self._registry.apply_config(loaded.services, loaded.routes, loaded.worker_settings())
         self._discovery.configure(loaded.consul)
+        self._traces.configure(orders_of(loaded))
         self._pool.reopen_logs()  # whoever rotates logs may reload instead of sending SIGUSR1
         self._publisher.on_change()
         return needs_restart(self._started_with, loaded)

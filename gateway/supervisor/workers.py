@@ -51,6 +51,7 @@ class WorkerPool:
         ledger_fd: int,
         stories_fd: int,
         ledger: Ledger,
+        spans: int,
         drain_timeout: Callable[[], float],
         on_change: Callable[[], None],
         on_ejection: Callable[[Target, str, bool], None],
@@ -65,8 +66,7 @@ class WorkerPool:
         self._listeners = listeners
         self._group = group
         self._board = board
-        self._ledger_fd = ledger_fd
-        self._stories_fd = stories_fd
+        self._ledger_fd, self._stories_fd, self._spans = ledger_fd, stories_fd, spans
         self._ledger = ledger
         self._drain_timeout = drain_timeout
         self._on_change = on_change
@@ -307,13 +307,14 @@ class WorkerPool:
             wake=slot.wake,
             control=theirs.fileno(),
             orphan_name=orphan_name(self._group, slot.number),
+            spans=self._spans,
         )
         try:
             with theirs:
                 return await trio.lowlevel.open_process(
                     self._command(spec),
                     stdin=subprocess.DEVNULL,
-                    pass_fds=(*spec.listeners, spec.board, spec.ledger, spec.stories, spec.wake, spec.control),
+                    pass_fds=spec.descriptors,
                     process_group=0,
                     env=MALLOC | os.environ,
                 )

@@ -38,6 +38,7 @@ from gateway.shm.layout import (
     R_PID,
     R_REQUESTS_TOTAL,
     R_RETRIES,
+    R_SPANS_DROPPED,
     R_STATE,
     R_UPSTREAM_IDLE,
     row_word,
@@ -52,6 +53,7 @@ from gateway.worker.control import Control, Wake
 from gateway.worker.descriptors import Descriptors
 from gateway.worker.loop import Loop
 from gateway.worker.orphan import ORPHAN_GRACE, Orphan, say
+from gateway.worker.span_sink import SpanSink
 from gateway.worker.view import View
 
 HEARTBEAT_SECONDS: Final = 0.5
@@ -94,7 +96,8 @@ class Worker:
         )
         self._log.bind(ctx)
         self._view = View(board, first, decoder)
-        self._loop = Loop(ctx, self._view.refresh)
+        self._spans = SpanSink(spec.spans, ctx)
+        self._loop = Loop(ctx, self._view.refresh, self._spans.flush)
         ctx.network = self._loop
         self._spec = spec
         self._orphan: Orphan | None = None
@@ -136,6 +139,7 @@ class Worker:
         self._write_stats()
         self._log.close()
         self._loop.close()
+        self._spans.close()
 
     # --- what the supervisor says -------------------------------------------------------------------
 
@@ -264,6 +268,7 @@ class Worker:
         for word, name in self._words_by_stat:
             self._words[word] = getattr(stats, name)
         self._words[row_word(self._row, R_LOG_DROPPED)] = self._log.dropped
+        self._words[row_word(self._row, R_SPANS_DROPPED)] = self._spans.dropped
 
     def _report(self, level: str, event: str, **fields: object) -> None:
         if self._control.is_gone:

@@ -52,12 +52,13 @@ class Handler(Protocol):
 class Loop:
     """See the module. Also the `Network` of the machines."""
 
-    def __init__(self, ctx: Context, on_batch: Callable[[], None]) -> None:
+    def __init__(self, ctx: Context, on_batch: Callable[[], None], send_spans: Callable[[], None]) -> None:
         self.ctx = ctx
         self.pipes = Pipes()
         self.failed: list[Wire] = []  # wires whose machine has to be told of a failed write
         self.is_stopping = False
         self._on_batch = on_batch  # before the events of each batch: is there a new snapshot?
+        self._send_spans = send_spans  # after them, where any request was traced
         self._epoll = select.epoll()
         self._handlers: dict[int, Handler] = {}
         self._closed: list[tuple[Handler, socket.socket]] = []
@@ -174,6 +175,8 @@ class Loop:
         ctx.counts.write()
         ctx.stories.write()
         ctx.access.flush()
+        if ctx.spans:
+            self._send_spans()
         if ctx.draining and not self.wires():
             self.is_stopping = True
 

@@ -46,7 +46,7 @@ class Bench:
 
     def __init__(self) -> None:
         self.ctx = World().ctx
-        self.loop = Loop(self.ctx, lambda: None)
+        self.loop = Loop(self.ctx, lambda: None, lambda: None)
         self._ahead = 0.0  # seconds
         listener = socket.create_server(("127.0.0.1", 0))
         self.peer = socket.create_connection(listener.getsockname())

@@ -64,7 +64,7 @@ class Pair:
 
     def __init__(self) -> None:
         self.ctx = World().ctx
-        self.loop = Loop(self.ctx, lambda: None)
+        self.loop = Loop(self.ctx, lambda: None, lambda: None)
         self.from_peer, self.source, self.machine = self._connect()
         self.to_peer, self.sink, self.sink_machine = self._connect()
         self.machine.sink = self.sink

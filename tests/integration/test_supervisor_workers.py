@@ -80,6 +80,7 @@ class Gang:
             ledger_fd=self.ledger_fd,
             stories_fd=self.stories_fd,
             ledger=self.ledger,
+            spans=self.board,  # whatever can be inherited
             drain_timeout=lambda: drain_timeout,
             on_change=self._on_change,
             on_ejection=self._on_ejection,

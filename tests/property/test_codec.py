@@ -33,6 +33,9 @@ settings_records = st.builds(
     access_fields=st.lists(texts, max_size=2).map(tuple),
     drain_timeout=seconds,
     ready=st.booleans(),
+    traces=st.booleans(),
+    trace_sample=st.floats(min_value=0, max_value=1),
+    trace_b3=st.booleans(),
 )
 routes = st.builds(
     RouteRecord,

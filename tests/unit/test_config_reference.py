@@ -23,7 +23,7 @@ def test_every_key_is_described() -> None:
         return own + [name for _, section in subsections(model) for name in keys_without_meaning(section)]
 
     assert keys_without_meaning(FileConfig) == []
-    assert keys_of(FileConfig) == ("gateway", "limits", "log", "consul", "dns", "services", "routes")
+    assert keys_of(FileConfig) == ("gateway", "limits", "log", "consul", "dns", "tracing", "services", "routes")
 
 
 def test_the_example_is_right() -> None:

@@ -26,7 +26,7 @@ def route(path: str, extra: str = "") -> str:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[x]", "x: unknown key; the keys here are: gateway, limits, log, consul, dns, services, routes"),
+        ("[x]", "x: unknown key; the keys here are: gateway, limits, log, consul, dns, tracing, services, routes"),
         ("[gateway]\nworker = 1", 'gateway.worker: unknown key (did you mean "workers"?)'),
         (
             SERVICE + "health = { intervall = 1 }",

@@ -120,17 +120,42 @@ def test_any_other_request_id_is_replaced(value: bytes) -> None:
         assert re.fullmatch(rb"[0-9a-f]{32}", request[b"X-Request-ID"])
 
 
-def test_a_trace_is_continued() -> None:
+@pytest.mark.parametrize("flags", [b"00", b"01", b"02", b"03"])
+def test_a_trace_goes_on_as_it_came_when_nothing_is_recorded_here(flags: bytes) -> None:
+    parent = b"00-%b-%b-%b" % (TRACE, SPAN, flags)
     with World() as world:
-        request = forwarded(world, get(b"/", b"traceparent: 00-%b-%b-00" % (TRACE, SPAN), b"tracestate: a=1"))
-        version, trace, span, flags = request[b"traceparent"].split(b"-")
-        assert (version, trace, flags) == (b"00", TRACE, b"00")
-        assert span != SPAN
+        request = forwarded(world, get(b"/", b"traceparent: " + parent, b"tracestate: a=1"))
+        assert request[b"traceparent"] == parent
         assert request[b"tracestate"] == b"a=1"
 
 
 @pytest.mark.parametrize(
-    "value", [b"", b"00-%b-%b" % (TRACE, SPAN), b"ff-%b-%b-01" % (TRACE, SPAN), b"00-%b-%b-01" % (b"0" * 32, SPAN)]
+    ("value", "read"),
+    [
+        (b"cc-%b-%b-01" % (TRACE, SPAN), b"01"),
+        (b"cc-%b-%b-01-more" % (TRACE, SPAN), b"01"),
+        (b"00-%b-%b-ff" % (TRACE, SPAN), b"03"),
+        (b"00-%b-%b-fc" % (TRACE, SPAN), b"00"),
+    ],
+)
+def test_what_a_later_version_adds_is_not_passed_on(value: bytes, read: bytes) -> None:
+    with World() as world:
+        request = forwarded(world, get(b"/", b"traceparent: " + value))
+        assert request[b"traceparent"] == b"00-%b-%b-%b" % (TRACE, SPAN, read)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"00-%b-%b" % (TRACE, SPAN),
+        b"ff-%b-%b-01" % (TRACE, SPAN),
+        b"00-%b-%b-01" % (b"0" * 32, SPAN),
+        b"00-%b-%b-01" % (TRACE, b"0" * 16),
+        b"00-%b-%b-01-more" % (TRACE, SPAN),
+        b"cc-%b-%b-01more" % (TRACE, SPAN),
+        b"00-%b-%b-01" % (TRACE.upper(), SPAN),
+    ],
 )
 def test_a_trace_that_cannot_be_continued_is_started_anew_with_the_request_s_id(value: bytes) -> None:
     with World() as world:

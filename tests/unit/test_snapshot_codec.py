@@ -30,6 +30,9 @@ SETTINGS = WorkerSettings(
     access_fields=("time", "status"),
     drain_timeout=30.0,
     ready=True,
+    traces=False,
+    trace_sample=1.0,
+    trace_b3=False,
 )
 ROUTE = RouteRecord(
     cell=1,
@@ -80,7 +83,8 @@ SNAPSHOT = Snapshot(
 )
 
 SETTINGS_BLOCK = (
-    b'["edge",true,["10.0.0.0/8"],false,65536,100,0,10.0,75.0,10000,0,"stdout","json",["time","status"],30.0,true]'
+    b'["edge",true,["10.0.0.0/8"],false,65536,100,0,10.0,75.0,10000,0,"stdout","json",["time","status"],30.0,true,'
+    b"false,1.0,false]"
 )
 ROUTES_BLOCK = b'[[1,"/users/*","",["GET"],"users",false,30.0,0.0,60.0,3,[["X-A","1"]],[],[],false,1.0]]'
 SERVICE_BLOCK = (
@@ -101,11 +105,11 @@ def golden() -> bytes:
     for kind, version, block in ((1, 1, SETTINGS_BLOCK), (2, 2, ROUTES_BLOCK), (3, 3, SERVICE_BLOCK)):
         directory += word(kind) + word(version) + word(start) + word(len(block))
         start += len(block)
-    header = b"gwsn" + b"\x05\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
+    header = b"gwsn" + b"\x06\0\0\0" + b"\x03\0\0\0" + b"\x0f\0\0\0" + word(7) + word(1_000_000)
     return header + directory + NAMES + SETTINGS_BLOCK + ROUTES_BLOCK + SERVICE_BLOCK
 
 
-def test_the_bytes_of_codec_version_5() -> None:
+def test_the_bytes_of_codec_version_6() -> None:
     """A change here needs a new CODEC_VERSION."""
     assert Encoder().encode(SNAPSHOT) == golden()
     assert Decoder().decode(golden()) == SNAPSHOT
@@ -226,7 +230,7 @@ def with_blocks(
         b"",
         b"gwsn",
         golden().replace(b"gwsn", b"gwsm"),
-        golden()[:4] + b"\x06" + golden()[5:],
+        golden()[:4] + b"\x07" + golden()[5:],
         golden() + b"\0",
         golden()[:8] + b"\xff\xff\xff\xff" + golden()[12:],
         golden()[:12] + b"\xff\xff\xff\xff" + golden()[16:],
@@ -280,5 +284,5 @@ def test_any_piece_of_a_snapshot_is_refused() -> None:
 
 
 def test_another_version_says_what_to_do() -> None:
-    with pytest.raises(CodecError, match=r"codec version 6, this program reads 5.*restart the gateway"):
-        Decoder().decode(golden()[:4] + b"\x06" + golden()[5:])
+    with pytest.raises(CodecError, match=r"codec version 7, this program reads 6.*restart the gateway"):
+        Decoder().decode(golden()[:4] + b"\x07" + golden()[5:])

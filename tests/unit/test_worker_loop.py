@@ -38,7 +38,7 @@ def test_all_that_arrived_is_read_before_deadlines_are_called(
     monkeypatch.setattr(module, "_EVENTS", EVENTS)
     order: list[str] = []
     with World() as world:
-        loop = Loop(world.ctx, lambda: None)
+        loop = Loop(world.ctx, lambda: None, lambda: None)
         ready = [Ready(loop, order, is_lasting=is_lasting) for _ in range(5)]
         alarm = Alarm(lambda now: order.append("late"))
         world.ctx.deadlines.arm(alarm, time.monotonic() - 1.0)
