@@ -54,6 +54,16 @@ class DrainFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ProbeFacts:
+    """One probe of an instance."""
+
+    at: float  # Unix seconds, when its result came
+    ok: bool
+    detail: str  # plain words
+    seconds: float  # it took
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceFacts:
     """One instance, with everything that decides whether it takes traffic."""
 
@@ -73,6 +83,7 @@ class InstanceFacts:
     flaps: int = 0  # falls of a well instance, while its history is kept
     until: float | None = None  # Unix seconds: when an ejection or a hold ends by itself
     history: tuple[TransitionFacts, ...] = ()  # oldest first
+    last_probe: ProbeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from gateway.admin import progress, status
 from gateway.admin.explanation import Asked, NotExplained
 from gateway.admin.facts import Facade, NotKnown, ReloadError
-from gateway.admin.process import resident_bytes
+from gateway.admin.process import usage
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -55,7 +55,7 @@ def ready(facade: Facade) -> Reply:
 
 def show_status(facade: Facade) -> Reply:
     """Everything `gw status` shows."""
-    return Reply(200, status.status(facade.facts(), facade.ledger, rss_bytes=resident_bytes, now=time.time()))
+    return Reply(200, status.status(facade.facts(), facade.ledger, usage=usage, now=time.time()))
 
 
 def show_routes(facade: Facade) -> Reply:

@@ -25,34 +25,52 @@ class ProcessFigures:
     start_time: float  # Unix seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one process uses at one moment, as far as it costs next to nothing to find out."""
+
+    resident_bytes: int
+    cpu_seconds: float  # user and system, since its start
+
+
 def read_process(pid: int) -> ProcessFigures | None:
     """The figures of process `pid`; None when there is no such process (any more), or no descriptor to look with."""
     folder = Path("/proc") / str(pid)
     try:
-        stat = (folder / "stat").read_text(encoding="ascii", errors="replace")
+        fields = _stat(folder)
         limit = resource.prlimit(pid or -1, resource.RLIMIT_NOFILE)[0]  # to prlimit(2), process 0 would be ourselves
         boot_time = _boot_time()
     except OSError:
         return None
-    fields = stat[stat.rindex(")") + 2 :].split()  # the command before it may hold spaces and parentheses
-    ticks = os.sysconf("SC_CLK_TCK")
+    used = _usage(fields)
     return ProcessFigures(
-        cpu_seconds=(int(fields[_UTIME]) + int(fields[_STIME])) / ticks,
-        resident_bytes=int(fields[_RSS_PAGES]) * os.sysconf("SC_PAGE_SIZE"),
+        cpu_seconds=used.cpu_seconds,
+        resident_bytes=used.resident_bytes,
         virtual_bytes=int(fields[_VSIZE]),
         open_fds=_count_descriptors(folder / "fd"),
         max_fds=math.inf if limit == resource.RLIM_INFINITY else limit,
-        start_time=boot_time + int(fields[_STARTTIME]) / ticks,
+        start_time=boot_time + int(fields[_STARTTIME]) / os.sysconf("SC_CLK_TCK"),
     )
 
 
-def resident_bytes(pid: int) -> int:
-    """Resident memory of process `pid` in bytes; 0 when there is no such process, or no descriptor to look with."""
+def usage(pid: int) -> Usage:
+    """What process `pid` uses; nothing when there is no such process, or no descriptor to look with."""
     try:
-        statm = Path(f"/proc/{pid}/statm").read_text(encoding="ascii")
+        return _usage(_stat(Path("/proc") / str(pid)))
     except OSError:
-        return 0
-    return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        return Usage(0, 0.0)
+
+
+def _stat(folder: Path) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; the command before it may hold spaces and parentheses."""
+    text = (folder / "stat").read_text(encoding="ascii", errors="replace")
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _usage(fields: list[str]) -> Usage:
+    ticks = int(fields[_UTIME]) + int(fields[_STIME])
+    pages = int(fields[_RSS_PAGES])
+    return Usage(pages * os.sysconf("SC_PAGE_SIZE"), ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def _count_descriptors(folder: Path) -> int | None:

@@ -8,12 +8,13 @@ UTC, durations seconds, sizes bytes; totals never go backward while the supervis
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypedDict
+from typing import Annotated, TypedDict
 
 from discovery.model import Problem
 from discovery.source import SourceState
-from gateway.admin.facts import DrainFacts, Facts, InstanceFacts, RouteFacts, TransitionFacts, WorkerFacts
+from gateway.admin.facts import DrainFacts, Facts, InstanceFacts, ProbeFacts, RouteFacts, TransitionFacts, WorkerFacts
 from gateway.admin.latency import quantile
+from gateway.admin.process import Usage
 from gateway.admin.traffic import Traffic, code_label, traffic
 from gateway.admin.words import rfc3339
 from gateway.shm.layout import (
@@ -30,27 +31,37 @@ from gateway.shm.layout import (
 )
 from gateway.shm.ledger import Ledger
 
+Time = Annotated[str, "date-time"]  # RFC 3339 in UTC
 FAILURES = tuple(word for word, _ in OUTCOMES if word not in (I_OK, I_CANCELLED))  # a client that left is no failure
 
 
 class WorkerStatus(TypedDict):
     """One worker process."""
 
-    id: int
+    id: int  # its place among the workers, from 0; a replacement has the same
     pid: int
-    state: str
-    generation: int
-    connections: int
+    state: str  # starting, serving, draining, restarting, orphaned
+    generation: int  # of the snapshot it uses; 0: none yet
+    connections: int  # of clients, open now
     in_flight: int
     requests_total: int
     restarts: int
-    rss_bytes: int
-    started_at: str
+    rss_bytes: int  # resident memory
+    cpu_seconds_total: float  # user and system, of this process; 0 again after a restart of the worker
+    started_at: Time
 
 
 # One entry of an instance's history. `from` and `to` are reasons, as in InstanceStatus, or "absent".
 TransitionStatus = TypedDict(
-    "TransitionStatus", {"at": str, "from": str, "to": str, "reason": str, "who": str, "detail": str}
+    "TransitionStatus",
+    {
+        "at": Time,
+        "from": str,
+        "to": str,
+        "reason": str,  # what made it
+        "who": str,  # consul, file, kv, probe, outlier, damping, operator, gateway
+        "detail": str,
+    },
 )
 
 
@@ -58,38 +69,48 @@ class DrainStatus(TypedDict):
     """An address that an operator drains, whether an instance is there now or not."""
 
     address: str
-    since: str
+    since: Time
     by: str
-    listed: bool
+    listed: bool  # discovery knows an instance there
     in_flight: int
+
+
+class ProbeStatus(TypedDict):
+    """One probe of an instance."""
+
+    at: Time  # when its result came
+    ok: bool
+    detail: str  # in plain words
+    seconds: float  # it took
 
 
 class InstanceStatus(TypedDict):
     """One instance, and whether and why it takes traffic."""
 
-    address: str
-    name: str
+    address: str  # host:port
+    name: str  # the host name it was resolved from, if any
     weight: float
-    eligible: bool
-    reason: str
-    detail: str
-    health: str
-    since: str
+    eligible: bool  # it takes traffic
+    reason: str  # why, or why not: see instances.md
+    detail: str  # the reason in plain words
+    health: str  # by the gateway's own probes: unknown, healthy, unhealthy, unchecked
+    since: Time  # the last change of health or reason
     in_flight: int
     requests_total: int  # attempts, retries included
-    failures_total: int
+    failures_total: int  # attempts without an answer, or with 502, 503 or 504
     responses_total: int  # attempts that got a response head
     latency_seconds_sum: float  # over responses_total, to the response head
     latency_counts: list[int]  # responses by Status.latency_bounds, one more for what is beyond
     latency_p50_seconds: float | None  # of all so far, estimated from the counts; None: no responses yet
     latency_p99_seconds: float | None
     ejections_total: int
-    checks_ok: int
+    checks_ok: int  # probes
     checks_failed: int
-    origin: str
-    datacenter: str
+    last_probe: ProbeStatus | None  # None: not probed yet, or never
+    origin: str  # who lists it
+    datacenter: str  # of Consul; empty for one that is not from Consul
     flaps: int  # falls of a well instance
-    until: str | None  # when an ejection or a hold ends by itself
+    until: Time | None  # when an ejection or a hold ends by itself
     history: list[TransitionStatus]  # the last transitions, oldest first
 
 
@@ -97,12 +118,12 @@ class ServiceStatus(TypedDict):
     """One service and its instances."""
 
     name: str
-    origin: str
+    origin: str  # the place that declares it
     balance: str
-    consul: str
+    consul: str  # its name in Consul; empty: not discovered there
     datacenter: str  # whose instances are in use
-    failover: list[str]
-    failing_open: bool
+    failover: list[str]  # the datacenters used when it has none eligible, in order
+    failing_open: bool  # too few instances are eligible: all are used
     drains: list[DrainStatus]
     instances: list[InstanceStatus]
 
@@ -126,10 +147,10 @@ class RouteStatus(TypedDict):
 class SourceStatus(TypedDict):
     """How far one source of instances can be trusted."""
 
-    source: str
-    stale: bool
-    stale_since: str | None
-    last_success: str | None
+    source: str  # static, consul, dns...
+    stale: bool  # it does not answer now: what it said last stays in use
+    stale_since: Time | None
+    last_success: Time | None  # None: never
     error: str
     restored: bool  # it has not answered since the gateway started: what is known is from before
 
@@ -144,10 +165,10 @@ class ProblemStatus(TypedDict):
 class ReloadStatus(TypedDict):
     """How reading the configuration again went; what the gateway started with counts as a success at its start."""
 
-    succeeded: int
+    succeeded: int  # the start not counted
     failed: int
     last_successful: bool
-    last_success: str
+    last_success: Time  # when the configuration in force was read
 
 
 class Status(TypedDict):
@@ -155,14 +176,14 @@ class Status(TypedDict):
 
     name: str
     version: str
-    config_file: str
-    listen: list[str]
-    started_at: str
+    config_file: str  # empty without one
+    listen: list[str]  # as bound
+    started_at: Time
     uptime_seconds: float
-    generation: int
+    generation: int  # of the newest snapshot
     ready: bool
-    not_ready: list[str]
-    draining: bool
+    not_ready: list[str]  # why, in plain words
+    draining: bool  # it is about to end
     workers: list[WorkerStatus]
     services: list[ServiceStatus]
     discovery: list[SourceStatus]
@@ -188,8 +209,8 @@ class ServiceTables(TypedDict):
     problems: list[ProblemStatus]
 
 
-def status(facts: Facts, ledger: Ledger, *, rss_bytes: Callable[[int], int], now: float) -> Status:
-    """The body of /api/status. `rss_bytes` tells a process's resident memory by its pid; `now` is Unix seconds."""
+def status(facts: Facts, ledger: Ledger, *, usage: Callable[[int], Usage], now: float) -> Status:
+    """The body of /api/status. `usage` tells what a process uses by its pid; `now` is Unix seconds."""
     return Status(
         name=facts.name,
         version=facts.version,
@@ -201,7 +222,7 @@ def status(facts: Facts, ledger: Ledger, *, rss_bytes: Callable[[int], int], now
         ready=facts.ready,
         not_ready=list(facts.not_ready),
         draining=facts.draining,
-        workers=[worker_status(worker, ledger, rss_bytes) for worker in facts.workers],
+        workers=[worker_status(worker, ledger, usage) for worker in facts.workers],
         services=_services(facts, ledger),
         discovery=[_source(source) for source in facts.discovery],
         problems=[_problem(problem) for problem in facts.problems],
@@ -234,9 +255,9 @@ def services(facts: Facts, ledger: Ledger) -> ServiceTables:
     )
 
 
-def worker_status(worker: WorkerFacts, ledger: Ledger, rss_bytes: Callable[[int], int]) -> WorkerStatus:
+def worker_status(worker: WorkerFacts, ledger: Ledger, usage: Callable[[int], Usage]) -> WorkerStatus:
     """One worker, with its counters."""
-    figures = ledger.row(worker.id)
+    figures, used = ledger.row(worker.id), usage(worker.pid)
     return WorkerStatus(
         id=worker.id,
         pid=worker.pid,
@@ -246,7 +267,8 @@ def worker_status(worker: WorkerFacts, ledger: Ledger, rss_bytes: Callable[[int]
         in_flight=figures.in_flight,
         requests_total=figures.requests_total,
         restarts=worker.restarts,
-        rss_bytes=rss_bytes(worker.pid),
+        rss_bytes=used.resident_bytes,
+        cpu_seconds_total=used.cpu_seconds,
         started_at=rfc3339(worker.started_at),
     )
 
@@ -302,12 +324,17 @@ def instance_status(instance: InstanceFacts, totals: tuple[int, ...]) -> Instanc
         ejections_total=totals[I_EJECTIONS],
         checks_ok=instance.checks_ok,
         checks_failed=instance.checks_failed,
+        last_probe=None if instance.last_probe is None else _probe(instance.last_probe),
         origin=instance.origin,
         datacenter=instance.datacenter,
         flaps=instance.flaps,
         until=None if instance.until is None else rfc3339(instance.until),
         history=[_transition(each) for each in instance.history],
     )
+
+
+def _probe(facts: ProbeFacts) -> ProbeStatus:
+    return ProbeStatus(at=rfc3339(facts.at), ok=facts.ok, detail=facts.detail, seconds=round(facts.seconds, 6))
 
 
 def _transition(facts: TransitionFacts) -> TransitionStatus:

@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from discovery.model import Instance, RouteSpec, ServiceSpec
-from gateway.admin.facts import InstanceFacts, RouteFacts
+from gateway.admin.facts import InstanceFacts, ProbeFacts, RouteFacts
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby
 from gateway.snapshot.resolve import Resolved
 from gateway.supervisor.drains import Drain
 from gateway.supervisor.history import Past, Who
-from healthcheck.model import Health
+from healthcheck.model import Health, Verdict
 
 IN_RESERVE: Final = "well, and not used while a nearer datacenter has an eligible instance"
 
@@ -33,6 +33,8 @@ class Member:
     admitted_at: float = -math.inf  # when it last began to take traffic
     checks_ok: int = 0
     checks_failed: int = 0
+    last_probe: Verdict | None = None
+    probed_at: float = -math.inf  # when its result came
     tier: int = 0  # 0: the service's own; n: of the datacenter `failover[n - 1]`
     origin: str = ""  # who lists it: "file", "kv", "consul dc1", "file, consul dc1"
     drain: Drain | None = None
@@ -55,6 +57,14 @@ class Member:
     def is_unjudged(self) -> bool:
         """No probe has said anything of it yet."""
         return self.health is Health.UNKNOWN and not self.checks_ok and not self.checks_failed
+
+    def probed(self, verdict: Verdict, now: float) -> None:
+        """The result of a probe: counted, and shown as the reason."""
+        self.detail, self.last_probe, self.probed_at = verdict.detail, verdict, now
+        if verdict.ok:
+            self.checks_ok += 1
+        else:
+            self.checks_failed += 1
 
     def record(self) -> InstanceRecord:
         """As workers see it."""
@@ -88,7 +98,14 @@ class Member:
             flaps=self.past.flaps,
             until=None if until is None else until + unix_offset,
             history=tuple(self.past.transitions),
+            last_probe=self._probe_facts(unix_offset),
         )
+
+    def _probe_facts(self, unix_offset: float) -> ProbeFacts | None:
+        last = self.last_probe
+        if last is None:
+            return None
+        return ProbeFacts(self.probed_at + unix_offset, last.ok, last.detail, last.duration)
 
     def until(self) -> float | None:
         """When the row that holds now ceases to by itself; None: it does not."""

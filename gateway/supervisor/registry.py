@@ -118,15 +118,10 @@ class Registry:
         member.health, member.detail, member.since = transition.health, transition.detail, now
         self._dirty.add(transition.target.service)
 
-    def apply_verdict(self, target: Target, verdict: Verdict) -> None:
-        """The result of a probe: counted, and shown as the reason."""
-        if (member := self._member(target)) is None:
-            return
-        member.detail = verdict.detail
-        if verdict.ok:
-            member.checks_ok += 1
-        else:
-            member.checks_failed += 1
+    def apply_verdict(self, target: Target, verdict: Verdict, now: float) -> None:
+        """The result of a probe, which came at `now`."""
+        if member := self._member(target):
+            member.probed(verdict, now)
 
     def apply_ejections(self, until: Mapping[int, float]) -> bool:
         """Until when instances are ejected, by cell: all that some worker has ejected now; True if that is news."""

@@ -41,9 +41,10 @@ class LedgerWatch:
 
     def on_verdict(self, target: Target, verdict: Verdict) -> None:
         """A probe's result; one that succeeded ends an ejection for failures to connect."""
-        self._registry.apply_verdict(target, verdict)
+        now = time.monotonic()
+        self._registry.apply_verdict(target, verdict, now)
         if verdict.ok and self._registry.is_ejected(target):
-            self._refute(target, time.monotonic() - verdict.duration, verdict.detail[:_DETAIL_CHARS])
+            self._refute(target, now - verdict.duration, verdict.detail[:_DETAIL_CHARS])
 
     async def run(self) -> None:
         """Look until cancelled."""

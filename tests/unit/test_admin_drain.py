@@ -9,6 +9,7 @@ import pytest
 
 from gateway.admin import handlers, status
 from gateway.admin.facts import DrainFacts, TransitionFacts
+from gateway.admin.process import Usage
 from gateway.admin.server import BODY_BYTES
 from tests.unit.fake_gateway import STARTED, FakeFacade, instance, make_facts, make_ledger
 
@@ -90,7 +91,7 @@ def test_status_tells_history_flaps_drains_and_what_ends_by_itself() -> None:
     users = replace(facts.services[0], instances=(held,), drains=(drain,), is_failing_open=True)
     facts = replace(facts, services=(users,))
     for body in (
-        status.status(facts, make_ledger(), rss_bytes=lambda _pid: 0, now=STARTED),
+        status.status(facts, make_ledger(), usage=lambda _pid: Usage(0, 0.0), now=STARTED),
         status.services(facts, make_ledger()),
     ):
         (service,) = body["services"]

@@ -27,6 +27,7 @@ from gateway.admin.page.view import (
     service_tone,
     view,
 )
+from gateway.admin.process import Usage
 from gateway.admin.server import serve
 from tests.unit.fake_gateway import STARTED, FakeFacade, instance, make_facts, route
 
@@ -35,7 +36,9 @@ ROOT = Path(__file__).parent.parent.parent
 
 def seen(facts: Facts, query: Query = Query()) -> View:  # noqa: B008 (frozen)
     facade = FakeFacade(present=facts)
-    return view(facts, facade.ledger, facade.series, facade.access, query, lambda _pid: 41_000_000, STARTED + 100.0)
+    return view(
+        facts, facade.ledger, facade.series, facade.access, query, lambda _pid: Usage(41_000_000, 0.0), STARTED + 100.0
+    )
 
 
 def many(services: int, instances: int, *, sick: int = -1) -> Facts:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from gateway.admin.process import read_process, resident_bytes
+from gateway.admin.process import Usage, read_process, usage
 
 
 def test_our_own_process_is_plausible() -> None:
@@ -18,16 +18,17 @@ def test_our_own_process_is_plausible() -> None:
     assert figures.open_fds is not None
     assert figures.open_fds >= 3
     assert time.time() - 86_400 < figures.start_time < time.time()
-    assert abs(resident_bytes(os.getpid()) - figures.resident_bytes) < 50_000_000
+    assert abs(usage(os.getpid()).resident_bytes - figures.resident_bytes) < 50_000_000
+    assert abs(usage(os.getpid()).cpu_seconds - figures.cpu_seconds) < 0.5
 
 
 def test_a_process_that_ended_has_no_figures() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     assert read_process(child.pid) is None
-    assert resident_bytes(child.pid) == 0
+    assert usage(child.pid) == Usage(0, 0.0)
 
 
 def test_pid_0_of_a_worker_that_is_not_there_is_no_process() -> None:
     assert read_process(0) is None
-    assert resident_bytes(0) == 0
+    assert usage(0) == Usage(0, 0.0)

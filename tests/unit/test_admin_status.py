@@ -10,6 +10,7 @@ import pytest
 
 from gateway.admin import status
 from gateway.admin.facts import Facts
+from gateway.admin.process import Usage
 from gateway.admin.words import rfc3339
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
@@ -17,7 +18,7 @@ from tests.unit.fake_gateway import STARTED, count, make_facts, make_ledger
 
 
 def make_status(facts: Facts, ledger: Ledger) -> status.Status:
-    return status.status(facts, ledger, rss_bytes=lambda pid: pid * 1000, now=STARTED + 60.5)
+    return status.status(facts, ledger, usage=lambda pid: Usage(pid * 1000, 0.0), now=STARTED + 60.5)
 
 
 def missing(keys: str, body: Mapping[str, object]) -> set[str]:
@@ -50,7 +51,7 @@ def test_times_are_rfc_3339_in_utc() -> None:
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_uptime() -> None:
-    body = status.status(make_facts(), make_ledger(), rss_bytes=lambda _: 0, now=STARTED - 5.0)
+    body = status.status(make_facts(), make_ledger(), usage=lambda _: Usage(0, 0.0), now=STARTED - 5.0)
     assert body["uptime_seconds"] == 0.0
 
 

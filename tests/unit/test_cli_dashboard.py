@@ -13,6 +13,7 @@ from cli.rates import rates
 from cli.render import Screen
 from gateway.admin import status
 from gateway.admin.facts import Facts, ServiceFacts, WorkerFacts
+from gateway.admin.process import Usage
 from tests.unit.fake_gateway import STARTED, count, instance, make_facts, make_ledger
 
 
@@ -39,7 +40,7 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Dashboard]:
 def draw(dashboard: Dashboard, facts: Facts, *, live: bool = True, silence: Silence | None = None) -> str:
     ledger = make_ledger(rows=max(2, len(facts.workers)))
     count(ledger, 0, 1, 1)
-    sample = status.status(facts, ledger, rss_bytes=lambda _: 41_000_000, now=STARTED + 60.0)
+    sample = status.status(facts, ledger, usage=lambda _: Usage(41_000_000, 0.0), now=STARTED + 60.0)
     height = dashboard.screen.height if live else None
     return "\n".join(line.plain for line in dashboard.status(sample, rates(sample, None), silence, height))
 
@@ -129,7 +130,7 @@ def test_ascii_terminals_get_ascii_signs() -> None:
     raw = io.BytesIO()
     screen = Screen(io.TextIOWrapper(raw, encoding="ascii"))
     ledger = make_ledger()
-    sample = status.status(make_facts(), ledger, rss_bytes=lambda _: 0, now=STARTED + 60.0)
+    sample = status.status(make_facts(), ledger, usage=lambda _: Usage(0, 0.0), now=STARTED + 60.0)
     screen.print(Dashboard(screen).status(sample, rates(sample, None)))
     assert b"* ready" in raw.getvalue()
 

@@ -12,6 +12,7 @@ from cli.app import app
 from cli.drain import requests_left
 from gateway.admin import status
 from gateway.admin.facts import DrainFacts, Facts, TransitionFacts
+from gateway.admin.process import Usage
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
 from tests.backends import free_port
@@ -79,7 +80,7 @@ def drained(in_flight: int) -> Facts:
 
 
 def show(facts: Facts, ledger: Ledger) -> status.Status:
-    return status.status(facts, ledger, rss_bytes=lambda _pid: 0, now=STARTED)
+    return status.status(facts, ledger, usage=lambda _pid: Usage(0, 0.0), now=STARTED)
 
 
 def test_what_is_left_counts_requests_and_workers_that_have_not_heard() -> None:

@@ -6,13 +6,14 @@ import pytest
 
 from cli.rates import rates
 from gateway.admin.latency import quantile
+from gateway.admin.process import Usage
 from gateway.admin.status import Status, status
 from gateway.shm.ledger import Ledger
 from tests.unit.fake_gateway import STARTED, count, make_facts, make_ledger
 
 
 def sample(ledger: Ledger, at: float, started: float = STARTED) -> Status:
-    return status(make_facts(started), ledger, rss_bytes=lambda _: 0, now=started + at)
+    return status(make_facts(started), ledger, usage=lambda _: Usage(0, 0.0), now=started + at)
 
 
 def test_rates_are_what_happened_between_two_samples() -> None:

@@ -36,7 +36,7 @@ def test_nothing_new_is_no_snapshot() -> None:
     bench.answer(ONE)
     bench.configure(static_service(), routes=(route(),))
     bench.registry.apply_event(SourceState("static", False, None, 5.0))
-    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(True, "200 in 1 ms", 0.001))
+    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(True, "200 in 1 ms", 0.001), bench.now)
     assert bench.build() is None
 
 
@@ -292,7 +292,7 @@ def test_too_few_cells_cost_the_instance_that_has_none_and_are_a_problem() -> No
 def test_a_transition_of_an_instance_that_left_is_nothing() -> None:
     bench = Bench(static_service())
     bench.turn(Health.HEALTHY)
-    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(True, "", 0.0))
+    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(True, "", 0.0), bench.now)
     assert bench.build() is None
 
 
@@ -302,14 +302,17 @@ def test_facts_tell_reasons_and_since_when_in_unix_time() -> None:
     bench.now = 5.0
     bench.build()
     bench.now = 7.0
-    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(False, "connection refused", 0.0))
-    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(True, "200 in 3 ms", 0.0))
+    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(False, "connection refused", 0.0), bench.now)
+    bench.registry.apply_verdict(Target("web", ONE.address), Verdict(True, "200 in 3 ms", 0.003), bench.now)
     bench.turn(Health.HEALTHY)
     bench.now = 8.0
     bench.build()
     (service,) = bench.registry.service_facts(lambda _cell: 0)
     (instance,) = service.instances
     assert (service.name, service.origin, service.balance) == ("web", str(FILE), "least_connections")
+    assert instance.last_probe is not None
+    assert (instance.last_probe.detail, instance.last_probe.seconds) == ("200 in 3 ms", 0.003)
+    assert instance.last_probe.at == 1007.0
     assert (instance.health, instance.reason, instance.name) == ("healthy", "eligible", "web.internal")
     assert (instance.checks_ok, instance.checks_failed, instance.since) == (1, 1, 1008.0)
     (fact,) = bench.registry.route_facts()

@@ -45,7 +45,7 @@ def test_every_transition_is_told_with_its_decider_and_kept() -> None:
     bench.answer(ONE, source="consul")
     bench.build()
     bench.now = 2.0
-    bench.registry.apply_verdict(WEB, Verdict(True, "200 in 3 ms", 0.0))
+    bench.registry.apply_verdict(WEB, Verdict(True, "200 in 3 ms", 0.0), bench.now)
     bench.turn(Health.HEALTHY)
     bench.build()
     bench.now = 3.0

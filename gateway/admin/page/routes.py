@@ -16,7 +16,7 @@ from starlette.routing import Route
 from gateway.admin.facts import Facade
 from gateway.admin.page import render
 from gateway.admin.page.view import Query, View, view
-from gateway.admin.process import resident_bytes
+from gateway.admin.process import usage
 from gateway.admin.series import LENGTH
 
 _QUERY_CHARS: Final = 200
@@ -35,7 +35,7 @@ def page_routes(facade: Facade) -> list[Route]:
                 facade.series,
                 facade.access,
                 _query(request),
-                resident_bytes,
+                usage,
                 time.time(),
             )
             # Thousands of lines take a while to write: not in the loop that times probes.

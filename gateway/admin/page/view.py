@@ -16,6 +16,7 @@ from gateway.admin import status
 from gateway.admin.facts import Access, Facts, InstanceFacts, RouteFacts, ServiceFacts
 from gateway.admin.page.charts import Chart, chart
 from gateway.admin.page.figures import Figure, gateway_figures, recent, service_figures
+from gateway.admin.process import Usage
 from gateway.admin.series import Series
 from gateway.admin.words import age, duration, rate
 from gateway.shm.ledger import Ledger
@@ -136,7 +137,7 @@ def view(
     series: Series,
     access: Access,
     query: Query,
-    rss_bytes: Callable[[int], int],
+    usage: Callable[[int], Usage],
     now: float,
 ) -> View:
     """`now` is Unix seconds."""
@@ -160,7 +161,7 @@ def view(
         services=_services(facts, ledger, series, query, now),
         routes=tuple(status.route_status(each, ledger) for each in routes[:SHOWN_ROUTES]),
         routes_found=len(routes),
-        workers=tuple(status.worker_status(each, ledger, rss_bytes) for each in facts.workers),
+        workers=tuple(status.worker_status(each, ledger, usage) for each in facts.workers),
         problems=problems[:SHOWN_PROBLEMS],
         problems_found=len(problems),
     )
