@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ import httpx
 if TYPE_CHECKING:
     from gateway.admin.explanation import Explained
     from gateway.admin.progress import Progress
+    from gateway.admin.series import SeriesBody
     from gateway.admin.status import RouteTables, ServiceTables, Status
     from gateway.admin.why import StoriesAnswer
     from gateway.config.describe import Config
@@ -140,6 +141,11 @@ class AdminClient:
 
     def services(self) -> ServiceTables:
         return cast("ServiceTables", self._ask("GET", "/api/services"))
+
+    def series(self, seconds: int, services: Sequence[str]) -> SeriesBody:
+        """The past so many seconds of the gateway and of these services."""
+        query = httpx.QueryParams([("seconds", str(seconds)), *(("service", name) for name in services)])
+        return cast("SeriesBody", self._ask("GET", f"/api/series?{query}"))
 
     def progress(self, service: str, timeout: float) -> Progress:
         """How far the newest state has come, and one service ("": none); `timeout` in seconds."""

@@ -121,7 +121,15 @@ def check(
 
 @app.command()
 def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Live, until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Live, until q or Ctrl-C; h shows the keys: sort, filter, pause, scroll.")
+    ] = False,
+    service: Annotated[
+        str | None, typer.Option("--service", metavar="NAME", help="Only this service, with its history.")
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="A sentence for each fact: for screen readers. Implied by TERM=dumb.")
+    ] = False,
     json: Json = False,
     interval: Annotated[
         float, typer.Option("--interval", metavar="SECONDS", min=0.1, help="Between two looks of --watch.")
@@ -134,7 +142,7 @@ def status(
     """
     from cli import inspect
 
-    _talk(lambda: inspect.status(admin, watch=watch, as_json=json, interval=interval))
+    _talk(lambda: inspect.status(admin, watch=watch, as_json=json, interval=interval, service=service, plain=plain))
 
 
 @app.command()

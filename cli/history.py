@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cli.cells import reason_colour
 from cli.layout import printable, words
 from cli.render import Column, Line, Screen, Text
 
@@ -18,8 +19,6 @@ COLUMNS = [
     Column("REASON", optional=True),
     Column("DETAIL", flexible=True),
 ]
-GOOD = ("eligible", "provisional")
-BAD = ("unhealthy", "critical", "ejected", "absent")
 
 
 def history(screen: Screen, tables: ServiceTables) -> list[Text]:
@@ -34,7 +33,7 @@ def history(screen: Screen, tables: ServiceTables) -> list[Text]:
                 [
                     Text("  " + each["at"][:19].replace("T", " "), "dim"),
                     Text(words(each["from"]), "dim"),
-                    Text(words(each["to"]), _colour(each["to"])),
+                    Text(words(each["to"]), reason_colour(each["to"])),
                     Text(each["who"]),
                     Text(words(each["reason"])),
                     Text(each["detail"], "dim"),
@@ -49,9 +48,5 @@ def history(screen: Screen, tables: ServiceTables) -> list[Text]:
 def _title(service: str, instance: InstanceStatus) -> Text:
     flaps = instance["flaps"]
     count = f"flapped {flaps} {'time' if flaps == 1 else 'times'}" if flaps else "never flapped"
-    now = (words(instance["reason"]), _colour(instance["reason"]))
+    now = (words(instance["reason"]), reason_colour(instance["reason"]))
     return Text.assemble((f"{service} {instance['address']}", "bold"), "  ", now, "  ", (count, "dim"))
-
-
-def _colour(reason: str) -> str:
-    return "green" if reason in GOOD else "red" if reason in BAD else "yellow"

@@ -4,43 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
-from cli.admin_client import AdminClient, NobodyAnswers, Refused, find_admin
-from cli.rates import rates
-
-if TYPE_CHECKING:
-    from gateway.admin.status import Status
-
-SAMPLE_GAP = 0.5  # seconds between the two samples that one-shot rates are made of
+from cli.admin_client import AdminClient, find_admin
+from cli.picture import only
 
 
-def status(admin: str | None, *, watch: bool, as_json: bool, interval: float) -> int:
-    """The dashboard, once or live; or the status as JSON (live: one line for each sample)."""
+def status(admin: str | None, *, watch: bool, as_json: bool, interval: float, service: str | None, plain: bool) -> int:
+    """The dashboard, once or live, of everything or of one service; or the status as JSON (live: a line a sample)."""
     with AdminClient(find_admin(admin, os.environ, Path.cwd())) as client:
-        if watch:
-            return _watch_json(client, interval) if as_json else _watch(client, interval)
-        sample = client.status()
-        if as_json:
-            _print_json(sample)
+        sample = client.status()  # nobody there at the start is an error, with --watch as well
+        if service is not None and not _is_there(service, [each["name"] for each in sample["services"]]):
+            return 2
+        if as_json and not watch:
+            _print_json(only(sample, service))
             return 0
-        before: Status | None = sample
-        time.sleep(SAMPLE_GAP)
-        try:
-            sample = client.status()
-        except (NobodyAnswers, Refused):  # it just went down: what it last said is still worth showing
-            before = None
-        from cli.dashboard import Dashboard
-        from cli.render import Screen
+        from cli import watch as watching
 
-        screen = Screen()
-        screen.print(Dashboard(screen).status(sample, rates(sample, before)))
-        return 0
+        if as_json:
+            return watching.watch_json(client, service, interval)
+        if watch:
+            return watching.watch(client, sample, service=service, interval=interval, plain=plain)
+        return watching.one_look(client, sample, service=service, plain=plain)
 
 
 def routes(admin: str | None, *, as_json: bool) -> int:
@@ -50,11 +38,11 @@ def routes(admin: str | None, *, as_json: bool) -> int:
     if as_json:
         _print_json(tables)
     else:
-        from cli.dashboard import Dashboard
+        from cli import tables as shown
         from cli.render import Screen
 
         screen = Screen()
-        screen.print(Dashboard(screen).routes(tables))
+        screen.print(shown.routes(screen, tables))
     return 0
 
 
@@ -63,58 +51,28 @@ def services(admin: str | None, name: str | None, *, as_json: bool, history: boo
     with AdminClient(find_admin(admin, os.environ, Path.cwd())) as client:
         tables = client.services()
     if name is not None:
-        names = [service["name"] for service in tables["services"]]
-        if name not in names:
-            there = f"There are: {', '.join(names)}." if names else "There are none."
-            typer.echo(f"There is no service {name!r}. {there}", err=True)
+        if not _is_there(name, [service["name"] for service in tables["services"]]):
             return 2
         tables["services"] = [service for service in tables["services"] if service["name"] == name]
     if as_json:
         _print_json(tables)
         return 0
-    from cli.dashboard import Dashboard
+    from cli import tables as shown
     from cli.history import history as transitions
     from cli.render import Screen
 
     screen = Screen()
-    screen.print(transitions(screen, tables) if history else Dashboard(screen).services(tables))
+    screen.print(transitions(screen, tables) if history else shown.services(screen, tables))
     return 0
 
 
-def _watch(client: AdminClient, interval: float) -> int:
-    """Live until Ctrl-C; a gateway that goes away is waited for."""
-    from cli.dashboard import Dashboard, Silence
-    from cli.render import Screen
-
-    sample, before = client.status(), None  # nobody there at the start is an error, as without --watch
-    screen = Screen()
-    dashboard = Dashboard(screen)
-    silence: Silence | None = None
-    silent_since = 0.0
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the window gets its cursor back
-    try:
-        with screen.live() as draw:
-            while True:
-                draw(dashboard.status(sample, rates(sample, before), silence, screen.height))
-                time.sleep(interval)
-                asked = time.monotonic()
-                try:
-                    sample, before, silence = client.status(), sample, None
-                except (NobodyAnswers, Refused) as error:
-                    silent_since = silent_since if silence else asked
-                    why = str(error).partition("\n")[0]
-                    silence = Silence(str(client.where), time.monotonic() - silent_since, why)
-    except KeyboardInterrupt:
-        return 0
-
-
-def _watch_json(client: AdminClient, interval: float) -> int:
-    try:
-        while True:
-            typer.echo(json.dumps(client.status()))
-            time.sleep(interval)
-    except KeyboardInterrupt:
-        return 0
+def _is_there(name: str, names: Sequence[str]) -> bool:
+    """Whether there is a service of this name; says so if not."""
+    if name in names:
+        return True
+    there = f"There are: {', '.join(names)}." if names else "There are none."
+    typer.echo(f"There is no service {name!r}. {there}", err=True)
+    return False
 
 
 def _print_json(value: object) -> None:

@@ -1,4 +1,4 @@
-"""How things get on the screen: lines, tables, the live display. The only importer of rich.
+"""How things get on the screen: lines and tables. The only importer of rich.
 
 On a terminal lines fit its width; elsewhere everything is printed in full, however long it gets.
 What is shown is `dashboard`'s business.
@@ -6,15 +6,13 @@ What is shown is `dashboard`'s business.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
-from rich.console import Console, Group
-from rich.live import Live
+from rich.console import Console
 from rich.text import Text
 
 __all__ = ["Column", "Line", "Screen", "Text"]
@@ -27,7 +25,6 @@ GAP = "  "
 HEADING = "bold dim"
 
 Line = Text | list[Text]  # one text across all columns, or a cell for each
-Draw = Callable[[list[Text]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Column:
     heading: str
     right: bool = False
     flexible: bool = False
-    optional: bool = False  # left out, from the right, where lines get too long or the flexible column unreadable
+    optional: int = 0  # left out where there is not room for it: the highest first, of equals the last; 0: never
 
 
 class Screen:
@@ -49,8 +46,8 @@ class Screen:
         # A pipe has no width, and must not lose anything to rich's default of 80 columns.
         width = None if terminal or "COLUMNS" in os.environ else UNLIMITED
         self.console = Console(file=out, highlight=False, markup=False, emoji=False, width=width)
-        unicode = self.console.encoding.startswith("utf")
-        self.dot, self.cross, self.ring, self.bar = ("●", "✖", "○", "·") if unicode else ("*", "x", "o", "-")
+        self.is_unicode = self.console.encoding.startswith("utf")
+        self.dot, self.cross, self.ring, self.bar = ("●", "✖", "○", "·") if self.is_unicode else ("*", "x", "o", "-")
 
     @property
     def width(self) -> int:
@@ -61,6 +58,11 @@ class Screen:
     def height(self) -> int | None:
         """Lines of the window; None where there is none."""
         return self.console.height if self.console.is_terminal else None
+
+    @property
+    def is_dumb(self) -> bool:
+        """A terminal that can only take lines, one below the other (TERM=dumb)."""
+        return self.console.is_dumb_terminal
 
     @property
     def is_narrow(self) -> bool:
@@ -77,14 +79,15 @@ class Screen:
             self.console.print(line, soft_wrap=True)
         self.console.file.flush()
 
-    @contextlib.contextmanager
-    def live(self) -> Iterator[Draw]:
-        """A function that draws lines in place of those before; on a pipe, below them."""
-        if not self.console.is_terminal:
-            yield lambda lines: self.print([*lines, Text()])
-            return
-        with Live(console=self.console, screen=True, auto_refresh=False) as live:
-            yield lambda lines: live.update(Group(*(_cut(line, self.width) for line in lines)), refresh=True)
+    def ansi(self, line: Text) -> str:
+        """A line as the terminal takes it, cut to its width."""
+        with self.console.capture() as capture:
+            self.console.print(self.cut(line), end="", soft_wrap=True)
+        return capture.get()
+
+    def cut(self, text: Text) -> Text:
+        """In one line, with an ellipsis if something is lost."""
+        return _cut(text, self.width)
 
     def table(self, columns: Sequence[Column], rows: Sequence[Line], *, whole: bool = True) -> list[Text]:
         """Headings and rows as lines, aligned across the texts between them.
@@ -131,7 +134,7 @@ def _fit(columns: Sequence[Column], rows: Sequence[list[Text]], width: int) -> t
     while True:
         widths = [natural[index] for index in shown]
         spare = width - sum(widths) - len(GAP) * (len(widths) - 1)
-        optional = [index for index in shown if columns[index].optional]
+        optional = sorted((index for index in shown if columns[index].optional), key=lambda i: columns[i].optional)
         if spare >= 0 or not (optional or columns[-1].flexible):
             return shown, widths
         if columns[-1].flexible:

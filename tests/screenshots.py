@@ -23,7 +23,7 @@ from pathlib import Path
 from rich.console import Console
 
 from cli.dashboard import Dashboard
-from cli.rates import rates
+from cli.picture import PAST, Story
 from cli.render import Screen
 from tests.backends import Backend, free_port, start_backend
 from tests.browser import Browser, open_browser
@@ -108,12 +108,14 @@ def take_page(browser: Browser, gateway: RunningGateway) -> None:
 
 def take_terminal(browser: Browser, gateway: RunningGateway, folder: Path) -> None:
     """`gw status`, drawn by rich and photographed in the browser."""
-    before = gateway.status()
+    story = Story(gateway.admin)
+    story.heard(gateway.status(), None)  # type: ignore[arg-type]  # JSON is what it says
     time.sleep(2.0)
-    now = gateway.status()
+    series = gateway.admin_get(f"/api/series?seconds={PAST}&service=*").json()
+    story.heard(gateway.status(), series)  # type: ignore[arg-type]
     screen = Screen(io.StringIO())
     screen.console = Console(record=True, file=io.StringIO(), width=COLUMNS, highlight=False, force_terminal=True)
-    screen.print(Dashboard(screen).status(now, rates(now, before)))  # type: ignore[arg-type]  # JSON is what it says
+    screen.print(Dashboard(screen).whole(story.present))
     svg = screen.console.export_svg(title="gw status")
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)  # nothing is fetched for a picture
     path = folder / "terminal.html"

@@ -8,9 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from cli.dashboard import Dashboard, Silence
+from cli import tables
+from cli.dashboard import Dashboard
+from cli.layout import printable
+from cli.picture import Picture, Silence
 from cli.rates import rates
 from cli.render import Screen
+from cli.view import View
 from gateway.admin import status
 from gateway.admin.facts import Facts, ServiceFacts, WorkerFacts
 from gateway.admin.process import Usage
@@ -37,12 +41,20 @@ def window(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, int], Dashboard]:
     return open_window
 
 
-def draw(dashboard: Dashboard, facts: Facts, *, live: bool = True, silence: Silence | None = None) -> str:
+def picture(facts: Facts, silence: Silence | None = None, *, restarted: bool = False) -> Picture:
     ledger = make_ledger(rows=max(2, len(facts.workers)))
     count(ledger, 0, 1, 1)
-    sample = status.status(facts, ledger, usage=lambda _: Usage(41_000_000, 0.0), now=STARTED + 60.0)
+    sample = status.status(facts, ledger, usage=lambda _: Usage(41_000_000, 3.0), now=STARTED + 60.0)
+    return Picture(printable(sample), rates(sample, None), silence=silence, restarted=restarted)
+
+
+def draw(
+    dashboard: Dashboard, facts: Facts, *, live: bool = True, silence: Silence | None = None, view: View | None = None
+) -> str:
+    seen = picture(facts, silence)
     height = dashboard.screen.height if live else None
-    return "\n".join(line.plain for line in dashboard.status(sample, rates(sample, None), silence, height))
+    lines = dashboard.whole(seen) if height is None else dashboard.frame(seen, view or View(), height).lines
+    return "\n".join(line.plain for line in lines)
 
 
 def big_facts() -> Facts:
@@ -70,8 +82,8 @@ def test_everything_that_matters_is_there_in_80_by_24(window: Callable[[int, int
         "edge  ● ready",
         "gw 0.1.0 · up 1m 0s",
         "generation 42",
-        "✖ consul stale for 15s (last answer 16s ago)",
-        "41 MB",
+        "✖ consul stale for 15s (last answer 16s",
+        "2 workers are serving · 10% CPU · 82 MB",
         "users  2 of 3 take traffic",
         "● 10.0.0.1:9001   healthy      50s",
         "✖ 10.0.0.3:9001   unhealthy    10s",
@@ -89,7 +101,7 @@ def test_what_is_wrong_goes_before_what_is_well(window: Callable[[int, int], Das
     text = draw(window(100, 30), big_facts())
     assert "10.1.0.200:80" in text
     assert "ejected" in text
-    assert "299 instances take traffic" in text
+    assert "299 more instances take traffic" in text
     assert "restarting" in text
     assert "63 more workers are serving" in text
 
@@ -108,7 +120,7 @@ def test_a_pipe_gets_no_colours_and_no_trailing_spaces(monkeypatch: pytest.Monke
     monkeypatch.delenv("COLUMNS", raising=False)
     pipe = io.StringIO()
     screen = Screen(pipe)
-    screen.print(Dashboard(screen).routes(status.routes(make_facts(), make_ledger())))
+    screen.print(tables.routes(screen, status.routes(make_facts(), make_ledger())))
     text = pipe.getvalue()
     assert "\x1b" not in text
     assert all(line == line.rstrip() for line in text.split("\n"))
@@ -119,8 +131,7 @@ def test_a_pipe_gets_no_colours_and_no_trailing_spaces(monkeypatch: pytest.Monke
 def test_no_color_is_honoured(window: Callable[[int, int], Dashboard], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     dashboard = window(80, 24)
-    tables = status.services(make_facts(), make_ledger())
-    dashboard.screen.print(dashboard.services(tables))
+    dashboard.screen.print(tables.services(dashboard.screen, status.services(make_facts(), make_ledger())))
     out = dashboard.screen.console.file
     assert isinstance(out, Window)
     assert "\x1b[3" not in out.getvalue()
@@ -129,15 +140,13 @@ def test_no_color_is_honoured(window: Callable[[int, int], Dashboard], monkeypat
 def test_ascii_terminals_get_ascii_signs() -> None:
     raw = io.BytesIO()
     screen = Screen(io.TextIOWrapper(raw, encoding="ascii"))
-    ledger = make_ledger()
-    sample = status.status(make_facts(), ledger, usage=lambda _: Usage(0, 0.0), now=STARTED + 60.0)
-    screen.print(Dashboard(screen).status(sample, rates(sample, None)))
+    screen.print(Dashboard(screen).whole(picture(make_facts())))
     assert b"* ready" in raw.getvalue()
 
 
 def test_long_reasons_are_wrapped_not_lost(window: Callable[[int, int], Dashboard]) -> None:
     dashboard = window(80, 24)
-    lines = dashboard.services(status.services(make_facts(), make_ledger()))
+    lines = tables.services(dashboard.screen, status.services(make_facts(), make_ledger()))
     words = " ".join(" ".join(line.plain for line in lines).split())
     assert "check 'web' is critical: HTTP GET http://10.0.0.9:9001/health: 500 Internal Error" in words
 
@@ -172,7 +181,7 @@ def test_failing_open_and_flaps_are_seen(window: Callable[[int, int], Dashboard]
 def test_nothing_at_all_is_said_in_words(window: Callable[[int, int], Dashboard]) -> None:
     facts = replace(make_facts(), services=(), routes=(), problems=(), discovery=(), workers=())
     assert "No services: there is nothing to route to." in draw(window(80, 24), facts)
-    [_, line] = window(80, 24).routes(status.routes(facts, make_ledger()))
+    [_, line] = tables.routes(window(80, 24).screen, status.routes(facts, make_ledger()))
     assert line.plain == "No routes: every request is answered 404."
 
 

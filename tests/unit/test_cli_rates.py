@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cli.rates import rates
+from cli.rates import Window, rates, tally
 from gateway.admin.latency import quantile
 from gateway.admin.process import Usage
 from gateway.admin.status import Status, status
@@ -12,14 +14,14 @@ from gateway.shm.ledger import Ledger
 from tests.unit.fake_gateway import STARTED, count, make_facts, make_ledger
 
 
-def sample(ledger: Ledger, at: float, started: float = STARTED) -> Status:
-    return status(make_facts(started), ledger, usage=lambda _: Usage(0, 0.0), now=started + at)
+def sample(ledger: Ledger, at: float, started: float = STARTED, cpu: float = 0.0) -> Status:
+    return status(make_facts(started), ledger, usage=lambda _: Usage(0, cpu), now=started + at)
 
 
 def test_rates_are_what_happened_between_two_samples() -> None:
     ledger = make_ledger()
     count(ledger, 0, 1, 1, seconds=9.0)
-    before = sample(ledger, 100.0)
+    before = tally(sample(ledger, 100.0))
     for _ in range(6):
         count(ledger, 1, 1, 1, seconds=0.004)
     count(ledger, 0, 2, 1, code=503, seconds=0.004)
@@ -45,7 +47,7 @@ def test_a_restarted_gateway_is_another_one() -> None:
     busy = make_ledger()
     for _ in range(10):
         count(busy, 0, 1, 1)
-    before = sample(busy, 100.0)
+    before = tally(sample(busy, 100.0))
     fresh = make_ledger()
     count(fresh, 0, 1, 1)
     after = rates(sample(fresh, 2.0, started=STARTED + 200.0), before)
@@ -56,7 +58,7 @@ def test_a_restarted_gateway_is_another_one() -> None:
 def test_a_replaced_worker_and_an_instance_that_came_back_never_give_negative_rates() -> None:
     ledger = make_ledger()
     count(ledger, 0, 1, 1)
-    before = sample(ledger, 10.0)
+    before = tally(sample(ledger, 10.0))
     ledger.retire(0)
     ledger.forget_instance(1)
     now = rates(sample(ledger, 11.0), before)
@@ -67,6 +69,44 @@ def test_a_replaced_worker_and_an_instance_that_came_back_never_give_negative_ra
 
 def test_no_time_between_samples_is_no_rate() -> None:
     assert rates(sample(make_ledger(), 0.0), None).requests == 0.0
+
+
+def test_processor_time_is_that_between_two_samples_and_a_replaced_worker_has_none_yet() -> None:
+    ledger = make_ledger()
+    before = tally(sample(ledger, 10.0, cpu=5.0))
+    assert rates(sample(ledger, 12.0, cpu=6.0), before).cpu == pytest.approx({0: 0.5, 1: 0.5})
+    replaced = replace(before, workers={(0, 1): (0, 5.0)})
+    assert rates(sample(ledger, 12.0, cpu=1.0), replaced).cpu == {0: 0.0, 1: 0.0}
+
+
+def test_a_gateway_that_is_older_than_the_commands_tells_no_processor_time() -> None:
+    old = sample(make_ledger(), 10.0)
+    for worker in old["workers"]:
+        del worker["cpu_seconds_total"]  # type: ignore[misc]
+    assert rates(old, None).cpu == {0: 0.0, 1: 0.0}
+
+
+def test_the_share_of_failures_is_that_of_the_attempts_between() -> None:
+    ledger = make_ledger()
+    count(ledger, 0, 1, 1, code=503)
+    before = tally(sample(ledger, 10.0))
+    count(ledger, 0, 1, 1, code=503)
+    for _ in range(3):
+        count(ledger, 0, 2, 1)
+    now = rates(sample(ledger, 11.0), before)
+    one, two = ("users", "10.0.0.1:9001"), ("users", "10.0.0.2:9001")
+    assert (now.failing(one), now.failing(two), now.failing(one, two)) == (1.0, 0.0, 0.25)
+    assert now.failing(("users", "10.0.0.3:9001")) is None, "it was asked nothing"
+
+
+def test_a_window_forgets_what_is_too_long_ago_and_gateways_that_are_gone() -> None:
+    window, ledger = Window(), make_ledger()
+    for at in range(100, 130):
+        count(ledger, 0, 1, 1)
+        found = window.add(sample(ledger, float(at)))
+    assert (found.seconds, found.requests) == (pytest.approx(10.0), pytest.approx(1.0))
+    assert window.add(sample(ledger, 200.0)).seconds == pytest.approx(71.0), "rare samples: the last one counts"
+    assert window.add(sample(ledger, 3.0, started=STARTED + 500.0)).seconds == pytest.approx(3.0)
 
 
 @pytest.mark.parametrize(
