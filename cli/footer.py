@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from cli.render import Screen, Text
 from cli.view import KEYS, View
+
+_URGENT: Final = "hsqp/"  # keys; where there is no room for all, the last are not named: the help has them
 
 
 def footer(screen: Screen, view: View, place: str) -> Text:
@@ -12,20 +16,22 @@ def footer(screen: Screen, view: View, place: str) -> Text:
         return screen.cut(Text.assemble(("/", "bold"), view.filter, ("_", "bold"), ("   Enter: keep  Esc: end", "dim")))
     states = [Text(f" FILTER {view.filter} ", "bold black on cyan")] if view.filter else []
     states += [Text(" PAUSED ", "bold black on yellow")] if view.is_paused else []
-    hints = [
-        ("h", "help"),
-        ("s", f"sort: {view.sort}"),
-        ("q", "quit"),
-        ("p", "go on" if view.is_paused else "pause"),
-        ("/", "filter"),
-    ]
-    while True:
-        keys = [Text.assemble((key, "bold"), " ", (word, "dim")) for key, word in hints]
+    hints = {
+        "h": "help",
+        "s": f"sort: {view.sort}",
+        "/": "filter",
+        "p": "go on" if view.is_paused else "pause",
+        "q": "quit",
+    }
+    for most in range(len(_URGENT), -1, -1):
+        keys = [
+            Text.assemble((key, "bold"), " ", (word, "dim")) for key, word in hints.items() if key in _URGENT[:most]
+        ]
         line = Text("  ").join([*states, *keys])
         room = screen.width - line.cell_len - len(place)
-        if room >= 2 or not hints:
-            return screen.cut(Text.assemble(line, " " * max(2, room), (place, "dim")) if place else line)
-        hints.pop()  # the help names all of them
+        if room >= 2:
+            break
+    return screen.cut(Text.assemble(line, " " * max(2, room), (place, "dim")) if place else line)
 
 
 def helping(screen: Screen) -> list[Text]:

@@ -111,7 +111,7 @@ def take_terminal(browser: Browser, gateway: RunningGateway, folder: Path) -> No
     story = Story(gateway.admin)
     story.heard(gateway.status(), None)  # type: ignore[arg-type]  # JSON is what it says
     time.sleep(2.0)
-    series = gateway.admin_get(f"/api/series?seconds={PAST}&service=*").json()
+    series = json.loads(gateway.admin_get(f"/api/series?seconds={PAST}&service=*").body)
     story.heard(gateway.status(), series)  # type: ignore[arg-type]
     screen = Screen(io.StringIO())
     screen.console = Console(record=True, file=io.StringIO(), width=COLUMNS, highlight=False, force_terminal=True)

@@ -21,7 +21,7 @@ HELP_SECONDS = 0.6  # of CPU; about 0.15 s is usual
 COMMANDS = {
     "up": ["-c", "--config", "-w", "--workers", "--listen", "--admin", "--consul", "--demo"],
     "check": ["-c", "--config", "--diff", "--json", "--admin"],
-    "status": ["--watch", "--json", "--admin"],
+    "status": ["--watch", "--service", "--plain", "--json", "--interval", "--admin"],
     "routes": ["--admin"],
     "services": ["NAME", "--history", "--json", "--admin"],
     "explain": ["METHOD", "URL", "-H", "--header", "--client", "--json", "--admin"],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from cli import tables
+from cli import plain, tables
 from cli.dashboard import Dashboard
 from cli.layout import printable
 from cli.picture import Picture, Silence
@@ -16,8 +17,10 @@ from cli.rates import rates
 from cli.render import Screen
 from cli.view import View
 from gateway.admin import status
-from gateway.admin.facts import Facts, ServiceFacts, WorkerFacts
+from gateway.admin.facts import Facts, ProbeFacts, ServiceFacts, TransitionFacts, WorkerFacts
 from gateway.admin.process import Usage
+from gateway.admin.series import Series
+from gateway.shm.deltas import Counted
 from tests.unit.fake_gateway import STARTED, count, instance, make_facts, make_ledger
 
 
@@ -84,13 +87,13 @@ def test_everything_that_matters_is_there_in_80_by_24(window: Callable[[int, int
         "generation 42",
         "✖ consul stale for 15s (last answer 16s",
         "2 workers are serving · 10% CPU · 82 MB",
-        "users  2 of 3 take traffic",
-        "● 10.0.0.1:9001   healthy      50s",
+        "users   2 of 3 take traffic",
+        "● 2 more instances take traffic",
         "✖ 10.0.0.3:9001   unhealthy    10s",
         "connection refused",
         "○ [fd00::1]:9001",
         "draining",
-        "critical: check 'web…",
+        "critical: check 'web' is",
         "PROBLEMS (1)",
         "! tag: service blog",
     ):
@@ -200,3 +203,67 @@ def test_a_service_that_may_fail_over_names_the_datacenter_in_use(window: Callab
     assert "1 of 2 take traffic" in shown
     assert "datacenter dc1" in shown
     assert "reserve" in shown
+
+
+def test_a_failed_reload_and_the_age_of_the_configuration_are_told(window: Callable[[int, int], Dashboard]) -> None:
+    facts = make_facts()
+    assert "gateway.toml · read 40s ago" in draw(window(120, 40), facts)
+    failed = replace(facts, reloads=replace(facts.reloads, is_last_good=False))
+    assert "the last reload FAILED" in draw(window(120, 40), failed)
+    assert "no configuration file" in draw(window(120, 40), replace(facts, config_file=""))
+
+
+def test_the_last_probe_is_told_and_an_older_gateway_tells_none(window: Callable[[int, int], Dashboard]) -> None:
+    probed = (
+        instance("10.0.0.1:80", 1, last_probe=ProbeFacts(STARTED + 57.0, True, "200 in 3 ms", 0.003)),
+        instance("10.0.0.2:80", 2, last_probe=ProbeFacts(STARTED + 58.0, False, "refused", 0.001)),
+        instance("10.0.0.3:80", 3),
+    )
+    dashboard = window(160, 40)
+    seen = picture(replace(make_facts(), services=(ServiceFacts("s", "file: x", "hash", "", probed),)))
+    rows = [line.plain for line in dashboard.whole(seen) if "10.0.0." in line.plain]
+    assert [re.search(r"ok 3s|failed 2s", row) is not None for row in rows] == [True, True, False]
+    for each in seen.status["services"][0]["instances"]:
+        del each["last_probe"]  # type: ignore[misc]
+    assert len(dashboard.whole(seen)) > 0
+
+
+def test_recent_transitions_are_of_all_services_the_newest_first(window: Callable[[int, int], Dashboard]) -> None:
+    def entry(at: float, after: str) -> TransitionFacts:
+        return TransitionFacts(STARTED + at, "eligible", after, "probed", "probe", f"detail {at:g}")
+
+    one = instance("10.0.0.1:80", 1, history=(entry(10.0, "unhealthy"), entry(40.0, "eligible")))
+    two = instance("10.0.0.2:80", 2, history=(entry(20.0, "ejected"),))
+    services = tuple(ServiceFacts(name, "file: x", "hash", "", (each,)) for name, each in (("a", one), ("b", two)))
+    facts = replace(make_facts(), services=services)
+    text = draw(window(140, 40), facts)
+    assert re.findall(r"(\d+)s ago +([ab] \S+)", text) == [
+        ("20", "a 10.0.0.1:80"),
+        ("40", "b 10.0.0.2:80"),
+        ("50", "a 10.0.0.1:80"),
+    ]
+    assert "detail 20" not in draw(window(140, 40), facts, view=View(filter="10.0.0.1"))
+
+
+def test_the_past_is_drawn_for_the_gateway_and_each_service(window: Callable[[int, int], Dashboard]) -> None:
+    series = Series()
+    series.know({"users": [1, 2, 3], "orders": [4, 5]})
+    for second in range(5):
+        counted = Counted(second, 0, [], [0, second], [], [], [])
+        series.add(STARTED + second, 1.0, counted, 0, 0)
+    seen = replace(picture(make_facts()), series=series.body(["*"]))
+    text = "\n".join(line.plain for line in window(140, 40).whole(seen))
+    assert re.search(r"requests +▁▃▅▆█  errors +▁▁▁▁▁  last 2m", text)
+    assert re.search(r"users .* ▁▃▅▆█ ", text)
+    assert re.search(r"orders .* ▁▁▁▁▁ ", text)
+
+
+def test_plain_is_words_alone_and_begins_with_the_state() -> None:
+    lines = list(plain.facts(picture(make_facts(), Silence("127.0.0.1:9901", 3.0, "refused"), restarted=True)))
+    assert lines[0] == "No answer from 127.0.0.1:9901 for 3s: refused"
+    assert lines[1:3] == ["The gateway restarted 1m 0s ago.", "Gateway edge: ready."]
+    text = "\n".join(lines)
+    assert text.isascii()
+    assert "Discovery consul: stale, last answer 16s ago, connection refused." in lines
+    assert "Instance 10.0.0.3:9001 of users: takes no traffic, unhealthy, connection refused, for 10s," in text
+    assert "Problem: tag: service blog" in text

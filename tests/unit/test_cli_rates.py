@@ -104,7 +104,7 @@ def test_a_window_forgets_what_is_too_long_ago_and_gateways_that_are_gone() -> N
     for at in range(100, 130):
         count(ledger, 0, 1, 1)
         found = window.add(sample(ledger, float(at)))
-    assert (found.seconds, found.requests) == (pytest.approx(10.0), pytest.approx(1.0))
+    assert [found.seconds, found.requests] == pytest.approx([10.0, 1.0])
     assert window.add(sample(ledger, 200.0)).seconds == pytest.approx(71.0), "rare samples: the last one counts"
     assert window.add(sample(ledger, 3.0, started=STARTED + 500.0)).seconds == pytest.approx(3.0)
 
