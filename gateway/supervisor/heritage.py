@@ -20,7 +20,7 @@ from gateway.supervisor.damping import Damping
 from gateway.supervisor.drains import Drain
 from gateway.supervisor.history import Past
 from gateway.supervisor.records import Member
-from healthcheck.model import Health, Target
+from healthcheck.model import Health, Target, Verdict
 
 VERSION: Final = 1
 LASTS: Final = 60.0  # seconds in which an instance must be listed for what is known of it to be used
@@ -40,6 +40,8 @@ class Heirloom:
     checks_failed: int
     resolved: Resolved
     past: Past
+    last_probe: Verdict | None
+    probed_at: float
 
     @staticmethod
     def of(member: Member) -> Heirloom:
@@ -52,6 +54,8 @@ class Heirloom:
             member.checks_failed,
             member.resolved,
             member.past,
+            member.last_probe,
+            member.probed_at,
         )
 
     def restore(self, member: Member) -> None:
@@ -60,6 +64,7 @@ class Heirloom:
             member.health, member.detail = self.health, self.detail
         member.since, member.admitted_at = self.since, self.admitted_at
         member.checks_ok, member.checks_failed = self.checks_ok, self.checks_failed
+        member.last_probe, member.probed_at = self.last_probe, self.probed_at
         member.resolved, member.past, member.is_new = self.resolved, self.past, False
 
 
@@ -109,11 +114,13 @@ def _plain(heirloom: Heirloom) -> dict[str, Any]:
 
 def _heirloom(fields: dict[str, Any]) -> Heirloom:
     resolved, past = fields.pop("resolved"), fields.pop("past")
+    probe = fields.pop("last_probe")
     standby, row = Standby[resolved.pop("standby")], Standby[resolved.pop("row")]
     return Heirloom(
         health=Health(fields.pop("health")),
         resolved=Resolved(**resolved, standby=standby, row=row),
         past=_past(past["transitions"], past["flaps"], past["damping"]),
+        last_probe=None if probe is None else Verdict(**probe),
         **fields,
     )
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import re
-import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from tests.consul import ConsulServer
-from tests.unit.fake_gateway import FakeFacade, served
+from tests.unit.fake_gateway import FakeFacade
 
 ROOT = Path(__file__).parent.parent.parent
 GW = [sys.executable, "-m", "cli.app"]
@@ -120,6 +115,27 @@ def test_a_consul_that_is_not_there_is_a_sentence_and_exit_1(monkeypatch: pytest
     assert "http://127.0.0.1:1" in result.stderr
 
 
+@pytest.mark.usefixtures("gateway")
+def test_status_of_one_service_is_that_one_alone() -> None:
+    whole, one = (
+        json.loads(runner.invoke(app, ["status", "--json", *more]).stdout) for more in ([], ["--service", "users"])
+    )
+    assert [service["name"] for service in one["services"]] == ["users"]
+    assert set(one) == set(whole)
+    shown = runner.invoke(app, ["status", "--service", "users"]).stdout
+    assert "users" in shown
+    assert "orders" not in shown
+    unknown = runner.invoke(app, ["status", "--service", "nope"])
+    assert (unknown.exit_code, unknown.stderr) == (2, "There is no service 'nope'. There are: users, orders.\n")
+
+
+@pytest.mark.usefixtures("gateway")
+def test_plain_status_is_sentences() -> None:
+    lines = runner.invoke(app, ["status", "--plain"]).stdout.splitlines()
+    assert lines[0] == "Gateway edge: ready."
+    assert all(line[0].isalnum() for line in lines)
+
+
 def test_watching_json_is_one_object_a_line(gateway: str) -> None:
     command = [*GW, "status", "--watch", "--json", "--interval", "0.1", "--admin", gateway]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -128,48 +144,3 @@ def test_watching_json_is_one_object_a_line(gateway: str) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10.0) == 0
     assert uptimes == sorted(set(uptimes))
-
-
-class Terminal:
-    """A program in a pseudoterminal of 100 columns and 40 lines."""
-
-    def __init__(self, command: list[str]) -> None:
-        self._master, slave = pty.openpty()
-        environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env=environment)
-        os.close(slave)
-        self.seen = ""
-
-    def wait_for(self, pattern: str, seconds: float = 20.0) -> None:
-        """Until the pattern has been drawn since the last wait."""
-        deadline = time.monotonic() + seconds
-        while (match := re.search(pattern, self.seen)) is None:
-            ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"{pattern!r} was not drawn within {seconds} s, but {self.seen[-2000:]!r}"
-            try:
-                self.seen += os.read(self._master, 65536).decode(errors="replace")
-            except OSError as error:  # the program has ended
-                raise AssertionError(f"{pattern!r} was never drawn, but {self.seen[-2000:]!r}") from error
-        self.seen = self.seen[match.end() :]
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._master)
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_watching_survives_a_gateway_that_ends_and_leaves_cleanly(facade: FakeFacade, ending: signal.Signals) -> None:
-    with served(facade) as address:
-        terminal = Terminal([*GW, "status", "--watch", "--interval", "0.1", "--admin", address])
-        terminal.wait_for(re.escape("\x1b[?1049h"))  # the alternate screen
-        terminal.wait_for("10.0.0.1:9001")
-    try:
-        terminal.wait_for("NO ANSWER from")
-        terminal.wait_for("10.0.0.1:9001")
-        terminal.process.send_signal(ending)
-        terminal.wait_for(re.escape("\x1b[?1049l"))
-        assert terminal.process.wait(timeout=10.0) == 0
-    finally:
-        terminal.close()

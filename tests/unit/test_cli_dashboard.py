@@ -249,7 +249,7 @@ def test_the_past_is_drawn_for_the_gateway_and_each_service(window: Callable[[in
     series = Series()
     series.know({"users": [1, 2, 3], "orders": [4, 5]})
     for second in range(5):
-        counted = Counted(second, 0, [], [0, second], [], [], [])
+        counted = Counted(second, 0, (), [0, second], [], [], [])
         series.add(STARTED + second, 1.0, counted, 0, 0)
     seen = replace(picture(make_facts()), series=series.body(["*"]))
     text = "\n".join(line.plain for line in window(140, 40).whole(seen))

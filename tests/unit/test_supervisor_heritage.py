@@ -24,7 +24,7 @@ def left() -> Bench:
     bench.build()
     for health in (Health.HEALTHY, Health.UNHEALTHY, Health.HEALTHY):
         bench.now += 1.0
-        bench.registry.apply_verdict(WEB, Verdict(health is Health.HEALTHY, "so it is", 0.0))
+        bench.registry.apply_verdict(WEB, Verdict(health is Health.HEALTHY, "so it is", 0.0), bench.now)
         bench.turn(health, ONE)
         bench.build()
     bench.turn(Health.HEALTHY, TWO)
