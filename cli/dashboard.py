@@ -18,9 +18,10 @@ from cli.picture import Picture
 from cli.problems import problems
 from cli.recent import recent
 from cli.render import Screen, Text
-from cli.view import View
+from cli.view import END, View
 from cli.workers import workers
 
+BRIEF_HEAD: Final = 2  # lines, of the head that stays while one scrolls
 FEW_WORKERS: Final = 4  # that are worth a line each, where there is not room for all
 
 
@@ -76,21 +77,27 @@ class Dashboard:
         shown = arrange(picture.status["services"], picture.rates, view)
         if view.is_helping:
             return self._framed(header(self.screen, picture, brief=True), helping(self.screen), view, room)
-        if view.offset == 0:
-            lines: list[Text] = []
-            for step in _ROOMS:
-                step = self._most() if step == _ROOMS[0] else step
-                lines = [*header(self.screen, picture, brief=step.brief), *self._body(picture, view, shown, step)]
-                if len(lines) <= room:
-                    break
-            below = len(lines) - room
+        if view.offset > 0:
             head = header(self.screen, picture, brief=True)
-            full = len(self._body(picture, view, shown, self._most()))
-            seen = max(1, room - len(head))
-            place = f"{below} lines more below" if below > 0 else ""
-            return Frame(self._pad(lines[:room], view, room, place), seen, max(0, full - seen))
-        head = header(self.screen, picture, brief=True)
-        return self._framed(head, self._body(picture, view, shown, self._most()), view, room)
+            part = self._framed(head, self._body(picture, view, shown, self._most()), view, room)
+            if part.last_offset > 0:
+                return part
+        return self._fitted(picture, view, shown, room)
+
+    def _fitted(self, picture: Picture, view: View, shown: list[Shown], room: int) -> Frame:
+        """What matters most, in as many lines as there are."""
+        rows = sum(1 + len(each.instances) for each in shown)
+        lines: list[Text] = []
+        for step in (self._most(), *_ROOMS[1:]):
+            if rows > room and not step.few:
+                continue  # not drawn in vain: there may be thousands
+            lines = [*header(self.screen, picture, brief=step.brief), *self._body(picture, view, shown, step)]
+            if len(lines) <= room:
+                break
+        below = len(lines) - room
+        place = f"{below} lines more below" if below > 0 else ""
+        page, last = max(1, room - BRIEF_HEAD), 0 if view.offset else END
+        return Frame(self._pad(lines[:room], view, room, place), page, last)
 
     def _framed(self, head: list[Text], body: list[Text], view: View, room: int) -> Frame:
         """A part of the body under a head that stays."""

@@ -27,7 +27,7 @@ def instances(
 
     With `tight` no blank lines, and services in one line each; with `cut` instances as well.
     """
-    rates = picture.rates
+    rates, now = picture.rates, cells.gateway_now(picture.status)
     rows: list[Line] = []
     widths = (
         max((len(each.service["name"]) for each in shown), default=0),
@@ -41,11 +41,12 @@ def instances(
         title = cells.service_title(screen, service, with_origin=with_origin, figures=figures, widths=widths)
         rows.append(screen.cut(title) if tight else title)
         well = [instance for instance in each.instances if cells.is_well(instance)]
-        folded = well if few and len(well) > 1 else []
-        rows += [_row(screen, picture, service, instance) for instance in each.instances if instance not in folded]
-        if folded:
-            flow = sum(rates.instances.get((service["name"], i["address"]), 0.0) for i in folded)
-            text = f"  {screen.dot} {len(folded)} {'more ' if len(folded) < len(each.instances) else ''}instances take"
+        is_folded = few and len(well) > 1
+        told = [instance for instance in each.instances if not (is_folded and cells.is_well(instance))]
+        rows += [_row(screen, picture, service, instance, now) for instance in told]
+        if is_folded:
+            flow = sum(rates.instances.get((service["name"], i["address"]), 0.0) for i in well)
+            text = f"  {screen.dot} {len(well)} {'more ' if told else ''}instances take"
             rows.append(Text(f"{text} traffic, {rate(flow)} req/s", "green"))
     return screen.table(_columns(screen), rows, whole=not cut)
 
@@ -68,9 +69,8 @@ def _columns(screen: Screen) -> list[Column]:
     ]
 
 
-def _row(screen: Screen, picture: Picture, service: ServiceStatus, instance: InstanceStatus) -> list[Text]:
-    key = (service["name"], instance["address"])
-    rates, now = picture.rates, cells.gateway_now(picture.status)
+def _row(screen: Screen, picture: Picture, service: ServiceStatus, instance: InstanceStatus, now: str) -> list[Text]:
+    key, rates = (service["name"], instance["address"]), picture.rates
     p50, p99 = rates.latencies.get(key, (None, None))
     return [
         cells.address(screen, instance, with_name=screen.is_wide),

@@ -58,6 +58,8 @@ class Poller:
         self._on_heard = on_heard
         self._found: queue.SimpleQueue[Heard] = queue.SimpleQueue()
         self._is_over = threading.Event()
+        self._failure: Exception | None = None
+        self._telling = threading.Lock()  # what `on_heard` writes to is closed once the context has been left
         # An answer may take seconds to fail; nobody who quits waits for it.
         self._thread = threading.Thread(target=self._run, name="poller", daemon=True)
 
@@ -68,10 +70,13 @@ class Poller:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._is_over.set()
+        with self._telling:
+            self._is_over.set()
 
     def take(self) -> list[Heard]:
-        """What came since the last call."""
+        """What came since the last call. Raises what ended the thread, if something did."""
+        if self._failure is not None:
+            raise self._failure
         found = []
         while not self._found.empty():
             found.append(self._found.get())
@@ -80,8 +85,13 @@ class Poller:
     def _run(self) -> None:
         with AdminClient(self._where) as client:
             while not self._is_over.wait(self._interval):
-                heard = ask(client, self.interesting)
-                if self._is_over.is_set():
-                    return  # nobody listens, and what `on_heard` writes to may be closed
-                self._found.put(heard)
-                self._on_heard()
+                try:
+                    self._found.put(ask(client, self.interesting))
+                except Exception as error:
+                    self._failure = error  # a fault of ours: told where it is seen
+                with self._telling:
+                    if self._is_over.is_set():
+                        return
+                    self._on_heard()
+                if self._failure is not None:
+                    return

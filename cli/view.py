@@ -58,7 +58,7 @@ def press(view: View, key: str, page: int) -> View | None:
         case "p" | " ":
             return replace(view, is_paused=not view.is_paused)
         case "h" | "?":
-            return replace(view, is_helping=not view.is_helping)
+            return replace(view, is_helping=not view.is_helping, offset=0)
         case "escape":
             return replace(view, filter="" if not view.is_helping else view.filter, is_helping=False, offset=0)
     return view

@@ -267,3 +267,27 @@ def test_plain_is_words_alone_and_begins_with_the_state() -> None:
     assert "Discovery consul: stale, last answer 16s ago, connection refused." in lines
     assert "Instance 10.0.0.3:9001 of users: takes no traffic, unhealthy, connection refused, for 10s," in text
     assert "Problem: tag: service blog" in text
+
+
+def test_scrolling_shows_everything_and_nothing_moves_where_all_of_it_fits(
+    window: Callable[[int, int], Dashboard],
+) -> None:
+    low, seen = window(100, 30), picture(big_facts())
+    top = low.frame(seen, View(), 30)
+    assert top.last_offset > 0
+    end = low.frame(seen, View(offset=top.last_offset), 30)
+    assert end.lines[-2].plain.strip().startswith("● 10.1.1.49:80")
+    assert re.search(r"lines \d+-(\d+) of \1", end.lines[-1].plain)
+    before = low.frame(seen, View(offset=end.last_offset - 1), 30)
+    assert [line.plain for line in before.lines[4:-1]] == [line.plain for line in end.lines[3:-2]]
+    high = window(200, 60)
+    still = high.frame(picture(make_facts()), View(offset=1), 60)
+    assert still.last_offset == 0
+    assert still.lines == high.frame(picture(make_facts()), View(), 60).lines
+
+
+def test_thousands_of_instances_are_not_drawn_in_vain(window: Callable[[int, int], Dashboard]) -> None:
+    text = draw(window(100, 30), big_facts())
+    assert "10.1.0.10:80" not in text
+    frame = window(100, 30).frame(picture(big_facts()), View(is_helping=True), 30)
+    assert "KEYS" in "\n".join(line.plain for line in frame.lines)

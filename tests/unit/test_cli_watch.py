@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -108,12 +109,18 @@ def test_signals_end_it_as_q_does(gateway: str, number: signal.Signals) -> None:
         assert window.written.endswith(b"\x1b[?25h\x1b[?1049l")
 
 
+def state(pid: int) -> str:
+    """Of a process, as /proc has it: T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_it_can_be_suspended_and_goes_on(gateway: str) -> None:
     with watching(gateway, 80, 24) as window:
         window.wait_for("h help")
         before = len(window.written)
         window.process.send_signal(signal.SIGTSTP)
-        window.wait_for(lambda _text: window.written.endswith(b"\x1b[?1049l"))
+        shell = b"\x1b[?25h\x1b[?1049l"  # has its screen, and then the program stops
+        window.wait_for(lambda _text: window.written.endswith(shell) and state(window.process.pid) == "T")
         window.process.send_signal(signal.SIGCONT)
         window.wait_for(lambda _text: b"\x1b[?1049h" in window.written[before:] and "h help" in window.text())
         window.press("q")
