@@ -1,6 +1,7 @@
 # gw: everything a person runs from a clone. `make` alone says what there is.
 #
 # PYTHON: the CPython (3.11 or later) that the virtual environment is made with.
+# JOBS:   tests that run at a time.
 # VENV:   where that environment lives; made on first use, refreshed when pyproject.toml changes.
 
 PYTHON ?= python3
@@ -8,6 +9,7 @@ VENV ?= .venv
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 3600
 BENCH_VENV ?= build/bench
+JOBS ?= 2
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -44,9 +46,9 @@ test: $(TEST_READY)
 		|| { echo "make test: scripts/get_prometheus.sh found no Prometheus; the suite needs one" >&2; exit 1; }
 	@scripts/get_chromium.sh >/dev/null \
 		|| { echo "make test: scripts/get_chromium.sh found no Chromium; the tests of the page need one" >&2; exit 1; }
-	@VENV=$(VENV) scripts/test_compiled -q
+	@VENV=$(VENV) scripts/test_compiled -q -n $(JOBS) --dist loadfile
 	@VENV=$(VENV) scripts/test_py_consul -q
-	@$(BIN)/python -P -m pytest $(ARGS)
+	@$(BIN)/python -P -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(TEST_READY)
 	@VENV=$(VENV) scripts/check

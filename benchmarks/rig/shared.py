@@ -19,7 +19,7 @@ from typing import Self
 from benchmarks.rig.children import Stuck
 from gateway.shm import memory
 from gateway.shm.board import BoardReader
-from gateway.shm.layout import I_ATTEMPTS, L_ROWS, R_GENERATION, instance_word, row_word
+from gateway.shm.layout import I_ATTEMPTS, L_USED, R_GENERATION, instance_word, row_word
 from gateway.snapshot.codec import Decoder
 from gateway.snapshot.model import InstanceRecord, Snapshot
 
@@ -37,7 +37,7 @@ class Shared:
         self._board = BoardReader(_map(pid, "gw-board"))
         self._ledger = memoryview(_map(pid, "gw-ledger")).cast("Q")
         self._decoder = Decoder()
-        self.rows = self._ledger[L_ROWS]
+        self.rows = self._ledger[L_USED]
 
     @property
     def generation(self) -> int:
