@@ -95,7 +95,7 @@ def test_make_test_passes_through_what_pytest_decides(tmp_path: Path) -> None:
     done = run("make", "-C", str(folder), "--no-print-directory", "test")
     assert (done.returncode, done.stdout.splitlines()) == (
         0,
-        ["checked", "compiled", "py-consul", "python -P -m pytest"],
+        ["checked", "compiled", "py-consul", "python -P -m pytest -n 2 --dist loadfile"],
     )
     (folder / ".venv" / "bin" / "python").write_text("#!/bin/sh\nexit 1\n")
     assert run("make", "-C", str(folder), "test").returncode != 0
