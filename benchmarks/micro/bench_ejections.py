@@ -92,7 +92,7 @@ def main() -> None:
     dead = [free_port() for _ in range(options.ejections)]
     with start_backend("live") as live, tempfile.TemporaryDirectory() as folder:
         with start_gateway(Path(folder), config(live.url, dead), workers=options.workers) as gateway:
-            ledger = open_ledger(gateway.pid, options.workers)
+            ledger = open_ledger(gateway.pid)
             seconds = []
             for place, n in enumerate(sorted(range(len(dead)), key=str)):  # cells are given out in order of names
                 seconds.append(measure(gateway, ledger, n, 2 * place + 1))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.events.client import Report
 
-LATE = 0.05  # seconds in which a client may still write to a connection whose end it has not been told of
+LATE = 0.25  # seconds in which a client may write to a connection before it has looked whether that has ended
 
 
 @dataclass(frozen=True, slots=True)

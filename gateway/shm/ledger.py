@@ -45,6 +45,7 @@ from gateway.shm.layout import (
     R_PID,
     R_PROPAGATION,
     R_PROPAGATION_SUM_US,
+    R_REQUESTS_TOTAL,
     R_STATE,
     R_UPSTREAM_IDLE,
     ROUTE_CELLS,
@@ -99,6 +100,7 @@ class Ledger:
         if words[L_ROWS] != rows:
             raise LayoutMismatch(f"the ledger has {words[L_ROWS]} rows, not {rows}")
         self._memory = memory
+        self._retired_requests: dict[int, int] = {}  # by row: answered by workers that are dead
         self._header_offset = [0] * ROW_HEADER_WORDS
         self._instance_offsets: dict[int, list[int]] = {}
         self._forgotten_ejections: dict[int, list[int]] = {}  # by cell: every row's word when the cell changed hands
@@ -130,9 +132,11 @@ class Ledger:
     # --- a worker's own figures ---------------------------------------------------------------
 
     def row(self, row: int) -> RowFigures:
-        """The figures of the worker of this row."""
+        """The figures of the worker of this row; its requests are those of its predecessors as well."""
         start = row_word(row, 0)
-        return row_figures(self.words[start : start + R_PROPAGATION].tolist())
+        header = self.words[start : start + R_PROPAGATION].tolist()
+        header[R_REQUESTS_TOTAL] += self._retired_requests.get(row, 0)
+        return row_figures(header)
 
     def _header_totals(self) -> list[int]:
         """Every header word summed over rows, with what dead workers left."""
@@ -234,6 +238,7 @@ class Ledger:
         for word, count in enumerate(header):
             if word not in _GAUGES:
                 self._header_offset[word] += count
+        self._retired_requests[row] = self._retired_requests.get(row, 0) + header[R_REQUESTS_TOTAL]
         for cell, words in self._used_cells(row, INSTANCES_OFFSET, INSTANCE_CELLS, INSTANCE_WORDS):
             offset = self._instance_offsets.setdefault(cell, [0] * INSTANCE_WORDS)
             for word, count in enumerate(words):

@@ -17,7 +17,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -77,6 +78,19 @@ class Listeners:
             for listener in self.all
         )
         return tuple(sock.fileno() for share in shares for sock in share)
+
+    @contextmanager
+    def copies(self, worker: int | None) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+        """Copies of a worker's descriptors (None: it gets none) and those of them that all workers share, for as long
+        as it takes to start it: an order to stop may close the sockets meanwhile. Raises OSError."""
+        copied: dict[int, int] = {}
+        try:
+            for fd in () if worker is None else self.for_worker(worker):
+                copied[fd] = os.dup(fd)
+            yield tuple(copied.values()), tuple(copied[fd] for fd in self.shared if fd in copied)
+        finally:
+            for fd in copied.values():
+                os.close(fd)
 
     @property
     def shared(self) -> tuple[int, ...]:

@@ -296,21 +296,22 @@ class WorkerPool:
             theirs.close()
             return None
         members = self._members()
-        spec = WorkerSpec(
-            worker=slot.number,
-            rows=self._ledger.words[L_ROWS],
-            listeners=self._listeners.for_worker(members.index(slot)) if slot in members else (),
-            shared=self._listeners.shared,
-            board=self._board,
-            ledger=self._ledger_fd,
-            stories=self._stories_fd,
-            wake=slot.wake,
-            control=theirs.fileno(),
-            orphan_name=orphan_name(self._group, slot.number),
-            spans=self._spans,
-        )
+        place = members.index(slot) if slot in members else None
         try:
-            with theirs:
+            with theirs, self._listeners.copies(place) as (listeners, shared):
+                spec = WorkerSpec(
+                    worker=slot.number,
+                    rows=self._ledger.words[L_ROWS],
+                    listeners=listeners,
+                    shared=shared,
+                    board=self._board,
+                    ledger=self._ledger_fd,
+                    stories=self._stories_fd,
+                    wake=slot.wake,
+                    control=theirs.fileno(),
+                    orphan_name=orphan_name(self._group, slot.number),
+                    spans=self._spans,
+                )
                 return await trio.lowlevel.open_process(
                     self._command(spec),
                     stdin=subprocess.DEVNULL,

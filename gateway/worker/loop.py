@@ -37,6 +37,7 @@ from gateway.worker.wire import Wire
 TURN_SECONDS: Final = 0.05  # then trio's other tasks get a turn
 _SHORTEST: Final = 0.001  # seconds that epoll can wait
 _EVENTS: Final = 512  # per batch
+_STANDSTILL: Final = 0.5  # seconds that a wait took beyond any that was asked for
 _PUT_OFF: Final = 16  # full batches in a row before deadlines are looked at all the same
 
 
@@ -64,6 +65,7 @@ class Loop:
         self._closed: list[tuple[Handler, socket.socket]] = []
         self._date_at = 0
         self._put_off = 0
+        self._has_stood = False
         self.read_clocks()
 
     # --- registrations ------------------------------------------------------------------------------
@@ -119,14 +121,18 @@ class Loop:
         poll = self._epoll.poll
         ctx = self.ctx
         self.read_clocks()
+        self._has_stood = False
         end = ctx.now + seconds
         events = poll(0, _EVENTS)
         while True:
             self._batch(events)
             if self.is_stopping or not events or ctx.now >= end:
                 return
-            events = poll(max(_SHORTEST, min(end, ctx.deadlines.next_at()) - ctx.now), _EVENTS)
+            before = ctx.now
+            events = poll(max(_SHORTEST, min(end, ctx.deadlines.next_at()) - before), _EVENTS)
             self.read_clocks()
+            # Stopped and continued meanwhile: the poll was cut short by that, whatever has arrived.
+            self._has_stood = ctx.now - before > _STANDSTILL
 
     def read_clocks(self) -> None:
         ctx = self.ctx
@@ -166,7 +172,7 @@ class Loop:
             except Exception:
                 self._crash(wire)
         if ctx.deadlines.next_at() <= ctx.now:
-            if len(events) == _EVENTS and self._put_off < _PUT_OFF:
+            if (len(events) == _EVENTS or self._has_stood) and self._put_off < _PUT_OFF:
                 self._put_off += 1
             else:
                 self._put_off = 0

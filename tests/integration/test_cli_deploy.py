@@ -120,24 +120,25 @@ def test_a_drained_instance_is_no_candidate_and_is_waited_for(gateway: RunningGa
 def test_a_changed_file_is_compared_reloaded_and_waited_for(gateway: RunningGateway, one: Backend) -> None:
     text = gateway.config_path.read_text()
     new = text.replace('methods = ["GET", "POST"]', "timeout = 7.0").replace(f'"{one.url}", ', "")
-    new += '[gateway]\nworkers = 9\nname = "other"\n[limits]\nheaders = 50\n'
+    new += '[gateway]\nworkers = 9\nname = "other"\n[limits]\nheaders = 50\n[dns]\nmin_ttl = 2.0\n'
     gateway.config_path.write_text(new)
     found = answer(gateway, "check", "--diff")["diff"]
-    assert [(each["name"], [key["key"] for key in each["keys"]]) for each in found["routes"]] == [
-        ("/users/*", ["timeout", "methods"])
+    assert [(each["name"], sorted(key["key"] for key in each["keys"])) for each in found["routes"]] == [
+        ("/users/*", ["methods", "timeout"])
     ]
     assert found["services"][0]["keys"] == [{"key": f"instances.{one.address}", "old": 1, "new": None}]
     assert {each["key"]: each["needs_restart"] for each in found["settings"]} == {
-        "gateway.name": True,
+        "gateway.name": False,
         "limits.headers": False,
+        "dns.min_ttl": True,
     }
     assert "gateway.workers" in {each["key"] for each in found["fixed"]}  # --workers was given
     reloaded = answer(gateway, "reload")
-    assert reloaded["needs_restart"] == ["gateway.name"]
+    assert reloaded["needs_restart"] == ["dns"]
     gw(gateway, "wait", "--generation", str(reloaded["generation"]), "--timeout", "20")
     assert gateway.request("DELETE", "/users/7").status == 200
     found = answer(gateway, "check", "--diff")["diff"]  # what needs the restart is left
-    assert [each["key"] for each in found["settings"]] == ["gateway.name"]
+    assert [each["key"] for each in found["settings"]] == ["dns.min_ttl"]
     assert (found["routes"], found["services"]) == ([], [])
 
 

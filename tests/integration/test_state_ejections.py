@@ -49,7 +49,7 @@ def busy_instance() -> Iterator[str]:
 
 def eject(gateway: RunningGateway) -> None:
     """Ask one worker alone, over one connection, until it has ejected somebody and all workers know."""
-    ledger = open_ledger(gateway.pid, WORKERS)
+    ledger = open_ledger(gateway.pid)
     gateway.wait_until(lambda: not any(ledger.ejected_until(0, 2)))  # a worker ends its ejection a tick after its time
     before = max(generations(ledger))
     host, _, port = gateway.listen.rpartition(":")

@@ -50,7 +50,7 @@ def test_a_flapping_instance_is_held_and_comes_back_by_itself(tmp_path: Path) ->
             assert (back["who"], back["reason"]) == ("damping", "hold_over")
             assert gateway.get("/").status == 200
             table = gateway.cli("services", "--history", "users").stdout
-            assert "hold over" in table
+            assert "its time is over" in table
             story = [
                 (event["from"], event["to"], event["who"])
                 for event in gateway.events("instance transition")

@@ -24,8 +24,8 @@ ABOUT = About("2026-01-01 00:00 UTC", "cpu, 2 cores", "Linux 1", ("gw 1", "Consu
     ("began", "ended", "cause", "is_lost"),
     [
         (9.9, 10.1, LOST, True),  # in flight when it was killed
-        (10.04, 10.1, LOST, True),  # written before the client could know
-        (10.2, 10.3, LOST, False),  # sent afterwards
+        (10.2, 10.3, LOST, True),  # written before the client could know
+        (10.4, 10.5, LOST, False),  # sent afterwards
         (9.0, 9.9, LOST, False),  # over before
         (9.9, 10.1, "503 no_healthy_instance", False),  # an answer is not a lost connection
     ],
