@@ -21,6 +21,7 @@ from benchmarks.rig.children import Stuck, wait_until
 
 FULL = "/dev/full"  # every write to it fails as on a full disk
 EXHAUSTED_SECONDS = 2.0
+LIMIT_SECONDS = 1.2  # until a worker has noticed that fewer are allowed
 HANG_SECONDS = 4.0  # below the route's timeout for what cannot be repeated
 STUCK_SECONDS = 30.0  # until a stopped worker must have been replaced
 
@@ -106,20 +107,23 @@ def _bad_reload(stage: Stage) -> float:
 
 
 def exhaust_descriptors(stage: Stage) -> float:
-    """No worker may open more files for a while; milliseconds from the end of that to a new connection's answer."""
+    """Idle clients take all descriptors that clients may have; milliseconds from their leaving to a new one's answer."""
     pids = stage.host.worker_pids()
     before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
+    most = 2 * max(descriptors(pid) for pid in pids)
+    for pid, (_, hard) in before.items():
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
+    time.sleep(LIMIT_SECONDS)
     with _connections(stage.host.port) as crowd:
-        for pid, (_, hard) in before.items():
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(pid) + 2, hard))
-        crowd(40)
+        crowd(most * len(pids))
         time.sleep(EXHAUSTED_SECONDS)
-        began = time.monotonic()
-        for pid, limits in before.items():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
-        _await_answer(stage.host.port)
-        return _since(began)
+    began = time.monotonic()
+    _await_answer(stage.host.port)
+    took = _since(began)
+    for pid, limits in before.items():
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    return took
 
 
 def hang_instance(stage: Stage) -> float:

@@ -87,7 +87,10 @@ SCENARIOS = {
     "reload": Scenario("a reload; each tenth file is bad", "until every worker uses it", 100, faults.reload),
     "upgrade": Scenario("`gw up --replace`", "until the new one is ready and the old one gone", 20, faults.upgrade),
     "descriptors": Scenario(
-        "no descriptors left in any worker for 2 s", "from their return to an answer", 5, faults.exhaust_descriptors
+        "idle clients take all descriptors for 2 s",
+        "from their leaving to a new one's answer",
+        5,
+        faults.exhaust_descriptors,
     ),
     "worker-stop": Scenario("a worker stopped (SIGSTOP)", "until it is replaced", 3, faults.stop_worker),
     "instance-stop": Scenario("an instance stopped for 4 s", "until it is out", 5, faults.hang_instance),
