@@ -107,7 +107,7 @@ def _bad_reload(stage: Stage) -> float:
 
 
 def exhaust_descriptors(stage: Stage) -> float:
-    """Idle clients take all descriptors that clients may have; milliseconds from their leaving to a new one's answer."""
+    """Idle clients take all descriptors that clients may have; milliseconds from their leaving to an answer."""
     pids = stage.host.worker_pids()
     before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in pids}
     most = 2 * max(descriptors(pid) for pid in pids)
