@@ -140,7 +140,7 @@ FAILING_OPEN: Final = Family(
 CONNECTIONS: Final = Family("gw_client_connections", "gauge", "Client connections open.", _WORKER)
 WORKER_IN_FLIGHT: Final = Family("gw_worker_in_flight", "gauge", "Requests under way in a worker.", _WORKER)
 WORKER_REQUESTS: Final = Family(
-    "gw_worker_requests_total", "counter", "Requests answered in a worker's place, whichever process filled it.", _WORKER
+    "gw_worker_requests_total", "counter", "Requests answered in a worker's place, by whichever process.", _WORKER
 )
 UPSTREAM_IDLE: Final = Family("gw_upstream_idle_connections", "gauge", "Pooled connections to instances.", _WORKER)
 SERVING: Final = Family("gw_worker_serving", "gauge", "1 if a worker accepts connections.", _WORKER)
