@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +16,6 @@ from benchmarks.load.__main__ import positive
 from benchmarks.rig import command, consul
 from benchmarks.rig.about import RESULTS, About, about
 from benchmarks.rig.children import Stuck
-from benchmarks.rig.consul import ConsulRefused
 
 PAGE = RESULTS / "events.md"
 DOCUMENT = ROOT / "docs" / "discovery-and-health.md"
@@ -52,23 +50,15 @@ def save_raw(where: About, rows: list[Row], workers: int, rate: float) -> Path:
 def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, rows: list[Row]) -> list[str]:
     """Every scenario, into `rows` one by one, so that an interrupted run keeps what it has; returns what failed."""
     asked = Options(given.gw, given.workers, given.rate, given.repetitions, given.outage, given.cycles, given.grace)
-    failed = []
-    for name in chosen:
-        place = folder / name
-        place.mkdir()
-        began = time.monotonic()
-        try:
-            row = run(name, asked, place)
-        except (Stuck, ConsulRefused, OSError) as error:
-            failed.append(name)
-            print(f"{name}: {error}", flush=True)
-            continue
+
+    def show(row: Row, seconds: float) -> None:
         rows.append(row)
         cells = (f"{heading} {cell}" for heading, cell in zip(HEADINGS[1:], words(row)[1:], strict=True))
-        print(f"{row.title} ({time.monotonic() - began:.0f} s): {'; '.join(cells)}", flush=True)
+        print(f"{row.title} ({seconds:.0f} s): {'; '.join(cells)}", flush=True)
         for each in remarks([row]):
             print(f"    {each}", flush=True)
-    return failed
+
+    return command.play(chosen, folder, lambda name, place: run(name, asked, place), show)
 
 
 def main() -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from benchmarks.reliability.page import HEADINGS, fill_in, remarks, table, words
 from benchmarks.reliability.scenarios import NAMES, Options, run
 from benchmarks.rig import command
 from benchmarks.rig.about import about
-from benchmarks.rig.children import Stuck
 
 PAGE = ROOT / "docs" / "reliability.md"
 
@@ -33,23 +31,15 @@ def options() -> argparse.ArgumentParser:
 def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, rows: list[Row]) -> list[str]:
     """Every scenario, into `rows` one by one; returns what failed."""
     asked = Options(given.gw, given.workers, given.rate, given.scale, given.minutes, given.seed)
-    failed = []
-    for name in chosen:
-        place = folder / name
-        place.mkdir()
-        began = time.monotonic()
-        try:
-            row = run(name, asked, place)
-        except (Stuck, OSError) as error:
-            failed.append(name)
-            print(f"{name}: {error}", flush=True)
-            continue
+
+    def show(row: Row, seconds: float) -> None:
         rows.append(row)
         cells = (f"{heading} {cell}" for heading, cell in zip(HEADINGS[1:], words(row)[1:], strict=True))
-        print(f"{row.title} ({time.monotonic() - began:.0f} s): {'; '.join(cells)}", flush=True)
+        print(f"{row.title} ({seconds:.0f} s): {'; '.join(cells)}", flush=True)
         for each in remarks([row]):
             print(f"    {each}", flush=True)
-    return failed
+
+    return command.play(chosen, folder, lambda name, place: run(name, asked, place), show)
 
 
 def main() -> int:

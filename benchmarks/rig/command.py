@@ -7,15 +7,20 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.load.__main__ import names, positive
 from benchmarks.load.processes import raise_file_limit
 from benchmarks.rig.about import RAW, program
-from benchmarks.rig.children import end_by_signal
+from benchmarks.rig.children import Stuck, end_by_signal
+from benchmarks.rig.consul import ConsulRefused
+
+T = TypeVar("T")
 
 
 def parser(name: str, description: str | None, parts: Sequence[str], page: Path) -> argparse.ArgumentParser:
@@ -49,6 +54,26 @@ def folder_of(name: str, *, keep: bool) -> Iterator[Path]:
             print(f"logs: {folder}")
         else:
             shutil.rmtree(folder)
+
+
+def play(
+    parts: Sequence[str], folder: Path, run: Callable[[str, Path], T], show: Callable[[T, float], None]
+) -> list[str]:
+    """Run the parts in turn, each in a folder of its own, and show what each came to and its seconds; returns those
+    that failed, once that was said."""
+    failed = []
+    for name in parts:
+        place = folder / name
+        place.mkdir()
+        began = time.monotonic()
+        try:
+            found = run(name, place)
+        except (Stuck, ConsulRefused, OSError) as error:
+            failed.append(name)
+            print(f"{name}: {error}", flush=True)
+        else:
+            show(found, time.monotonic() - began)
+    return failed
 
 
 def save_raw(name: str, content: Mapping[str, object]) -> Path:

@@ -11,7 +11,6 @@ from benchmarks.load.__main__ import positive
 from benchmarks.rig import command, consul
 from benchmarks.rig.about import RESULTS, about
 from benchmarks.rig.children import Stuck
-from benchmarks.rig.consul import ConsulRefused
 from benchmarks.scale.page import page
 from benchmarks.scale.run import OPTIONS, Figures, Plan, run
 
@@ -34,16 +33,9 @@ def options() -> argparse.ArgumentParser:
 def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, runs: list[Figures]) -> list[str]:
     """Every run, into `runs` one by one; returns what failed."""
     plan = Plan(given.gw, given.workers, given.services, given.each, given.changes, given.rest, given.connections)
-    failed = []
-    for kind in chosen:
-        place = folder / kind
-        place.mkdir()
-        try:
-            runs.append(run(kind, plan, place))
-        except (Stuck, ConsulRefused, OSError) as error:
-            failed.append(kind)
-            print(f"{kind}: {error}", flush=True)
-    return failed
+    return command.play(
+        chosen, folder, lambda kind, place: run(kind, plan, place), lambda figures, seconds: runs.append(figures)
+    )
 
 
 def main() -> int:
