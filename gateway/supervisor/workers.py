@@ -233,9 +233,10 @@ class WorkerPool:
     async def _keep_alive(self, slot: Slot) -> None:
         while not self._stopping.is_set() and not slot.is_leaving:
             returncode = await self._live(slot)
+            how = describe_exit(returncode, is_ours=slot.aborted or self._is_killing)
             if self._stopping.is_set() or slot.is_leaving:
                 if returncode != 0:
-                    log.warning("worker ended badly while stopping", worker=slot.number, how=describe_exit(returncode))
+                    log.warning("worker ended badly while stopping", worker=slot.number, how=how)
                 return
             decision = self._policy.on_death(slot.number, returncode, time.monotonic())
             if isinstance(decision, Halt):
@@ -245,7 +246,7 @@ class WorkerPool:
             log.error(
                 "worker died",
                 worker=slot.number,
-                how=describe_exit(returncode, is_ours=slot.aborted),
+                how=how,
                 restarts=slot.restarts,
                 restart_in=decision.delay,
             )
