@@ -129,7 +129,7 @@ def test_a_dead_workers_counters_are_kept_and_its_gauges_are_not(ledger: Ledger)
     totals = ledger.instance_totals(2)
     assert (totals[I_OK], totals[I_IN_FLIGHT], totals[I_EJECTED_UNTIL_NS]) == (8, 3, 98)
     assert ledger.in_flight(2) == 3
-    assert (ledger.row(0).pid, ledger.row(0).requests_total, ledger.row(1).pid) == (0, 0, 101)
+    assert (ledger.row(0).pid, ledger.row(0).requests_total, ledger.row(1).pid) == (0, 4, 101)
     assert (ledger.totals().connections, ledger.totals().requests_total) == (5, 8)
     ledger.retire(0)
     assert ledger.instance_totals(2)[I_OK] == 8, "an empty row adds nothing"
