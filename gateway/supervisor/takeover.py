@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
@@ -38,6 +38,7 @@ from gateway.supervisor.workers import WorkerPool
 
 ANSWER_WITHIN: Final = 5.0  # seconds
 FELLOWS_WITHIN: Final = 1.0  # seconds in which all orphans of one supervisor should have noticed that they are
+GONE_WITHIN: Final = 3.0  # seconds in which a gateway that is stopping may go
 ANSWERED_WITHIN: Final = 60.0  # seconds in which sources must answer, before another gateway is replaced
 PROBED_WITHIN: Final = 5.0  # seconds that then may pass until new instances have been probed
 _AGAIN: Final = 0.02  # seconds between looks
@@ -230,13 +231,13 @@ def _find_running(listen: Sequence[str], admin: str, named: str) -> Predecessor 
     names = [named] if named else [name for name in sockets.find_names() if name.endswith("/supervisor")]
     wanted = set(filter(None, map(_canonical, listen)))
     where = _canonical(admin)
-    refused = ""
+    refused: dict[str, str] = {}
     best: Predecessor | None = None
     for name in names:
         try:
             each = _meet(name)
         except (HandoverError, OSError) as error:
-            refused = f"the gateway at {name}: {_words(error)}"
+            refused[name] = _words(error)
             continue
         is_ours = each.description.admin is not None and each.description.admin.address == where
         if named or is_ours or (best is None and any(known.address in wanted for known in each.description.listeners)):
@@ -247,9 +248,18 @@ def _find_running(listen: Sequence[str], admin: str, named: str) -> Predecessor 
                 break
         else:
             each.close()
-    if best is None and refused:
-        raise HandoverError(refused)
+    if best is None:
+        _let_go(refused)
     return best
+
+
+def _let_go(refused: Mapping[str, str]) -> None:
+    """Who refuses to say where it listens may be anybody; one that is stopping is gone soon. Raises HandoverError."""
+    deadline = time.monotonic() + GONE_WITHIN
+    while left := [name for name in refused if name in sockets.find_names()]:
+        if time.monotonic() > deadline:
+            raise HandoverError(f"the gateway at {left[0]}: {refused[left[0]]}")
+        time.sleep(0.05)
 
 
 def _find_orphans(wanted: set[str]) -> Iterable[Predecessor]:
