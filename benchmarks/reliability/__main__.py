@@ -34,10 +34,7 @@ def play(given: argparse.Namespace, chosen: tuple[str, ...], folder: Path, rows:
 
     def show(row: Row, seconds: float) -> None:
         rows.append(row)
-        cells = (f"{heading} {cell}" for heading, cell in zip(HEADINGS[1:], words(row)[1:], strict=True))
-        print(f"{row.title} ({seconds:.0f} s): {'; '.join(cells)}", flush=True)
-        for each in remarks([row]):
-            print(f"    {each}", flush=True)
+        command.tell(row.title, seconds, HEADINGS[1:], words(row)[1:], remarks([row]))
 
     return command.play(chosen, folder, lambda name, place: run(name, asked, place), show)
 

@@ -76,6 +76,14 @@ def play(
     return failed
 
 
+def tell(title: str, seconds: float, headings: Sequence[str], cells: Sequence[str], remarks: Sequence[str]) -> None:
+    """One row of a page, as a line of the terminal, with its remarks below."""
+    words = (f"{heading} {cell}" for heading, cell in zip(headings, cells, strict=True))
+    print(f"{title} ({seconds:.0f} s): {'; '.join(words)}", flush=True)
+    for each in remarks:
+        print(f"    {each}", flush=True)
+
+
 def save_raw(name: str, content: Mapping[str, object]) -> Path:
     """For --render, or anything else that reads JSON."""
     RAW.mkdir(parents=True, exist_ok=True)
