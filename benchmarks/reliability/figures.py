@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from benchmarks.events.client import Report
 
@@ -34,6 +36,7 @@ class Row:
     slowest_ms: float = 0.0  # of the requests that were answered
     leaks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)  # lines of the access log: why the gateway said 5xx
 
     def count(self, report: Report, losses: Iterable[Loss]) -> None:
         """Add what a load saw."""
@@ -53,3 +56,9 @@ def sort_failures(report: Report, losses: Sequence[Loss]) -> tuple[Counter[str],
         )
         (lost if is_lost else failed)[f"{kind}: {cause}"] += 1
     return lost, failed
+
+
+def refusals(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """The lines of an access log, in JSON, of requests that the gateway itself answered with an error of its own."""
+    entries = (json.loads(line) for line in lines if line.endswith("}\n"))  # who was killed may leave half a line
+    return [entry for entry in entries if entry["status"] >= 500 and "reason" in entry]

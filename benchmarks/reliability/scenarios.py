@@ -17,7 +17,7 @@ from benchmarks.events.stage import Instance, load_on
 from benchmarks.events.stage import environment as importing
 from benchmarks.reliability import faults, leaks
 from benchmarks.reliability.faults import Stage
-from benchmarks.reliability.figures import Row
+from benchmarks.reliability.figures import Row, refusals
 from benchmarks.reliability.host import Host, environment
 from benchmarks.rig.children import wait_until
 
@@ -160,6 +160,9 @@ def _steady(name: str, stage: Stage, row: Row, options: Options) -> None:
             time.sleep(0.5)  # a moment of plain traffic in what came last
             report = load.stop()
         row.count(report, stage.losses)
+        if name != DISK:
+            with Path(host.access).open() as lines:
+                row.refused = refusals(lines)
         if grown := leaks.grown(host.pid, descriptors):
             row.leaks.append(grown)
         if zombies := leaks.zombies([host.pid]):

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.events.client import Report
 from benchmarks.reliability import leaks
-from benchmarks.reliability.figures import Loss, Row, sort_failures
+from benchmarks.reliability.figures import Loss, Row, refusals, sort_failures
 from benchmarks.reliability.host import environment
 from benchmarks.reliability.page import HEADINGS, MARK, fill_in, table, words
 from benchmarks.rig.about import About
@@ -43,6 +43,16 @@ def test_what_several_loads_saw_adds_up() -> None:
         row.count(Report(failures=[(1.0, 1.1, "GET", "502 x")], latencies=[0.01, 0.2]), ())
     assert row.failed == {"GET: 502 x": 2}
     assert row.slowest_ms == pytest.approx(200)
+
+
+def test_refusals_are_what_the_gateway_itself_failed() -> None:
+    lines = (
+        '{"status":200,"reason":"client_closed"}\n',
+        '{"status":503}\n',  # the instance's own
+        '{"status":504,"reason":"response_timeout","attempts":1}\n',
+        '{"status":504,"reas',
+    )
+    assert refusals(lines) == [{"status": 504, "reason": "response_timeout", "attempts": 1}]
 
 
 def test_the_table_is_written_behind_its_mark() -> None:
