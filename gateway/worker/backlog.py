@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from typing import Final
+from typing import Final, cast
 
 from gateway.worker.pipes import Pipe, Pipes
 
@@ -62,7 +62,7 @@ class Backlog:
         while left:
             first = pieces[0]
             if left < len(first):
-                pieces[0] = first[left:]
+                pieces[0] = behind(first, left)
                 break
             left -= len(first)
             del pieces[0]
@@ -76,6 +76,12 @@ class Backlog:
         pipe, self._pipe = self._pipe, None
         if pipe is not None:
             self._pipes.give_back(pipe)
+
+
+def behind(data: memoryview, taken: int) -> memoryview:
+    """What is left of bytes. A view of a few keeps all that it is a view of in memory: such a few are copied."""
+    left = data[taken:]
+    return left if 2 * len(left) > len(cast("bytes", data.obj)) else memoryview(bytes(left))
 
 
 def acknowledged(sock: socket.socket) -> int:

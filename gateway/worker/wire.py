@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.proxy.deadlines import Timed
 from gateway.proxy.transport import Connecting, Machine, Nobody, Transport
-from gateway.worker.backlog import PLENTY, Backlog, acknowledged
+from gateway.worker.backlog import PLENTY, Backlog, acknowledged, behind
 from gateway.worker.pipes import Pipe
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Wire(Timed):
             return True
         self._backlog = backlog = Backlog(self._loop.pipes)
         self._want(self._mask | _OUT)
-        return self._keep(backlog, memoryview(data)[sent:])
+        return self._keep(backlog, behind(memoryview(data), sent))
 
     def relay(self, to: Transport, size: int) -> None:
         assert isinstance(to, Wire)

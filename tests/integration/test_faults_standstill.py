@@ -84,5 +84,5 @@ def test_the_stack_of_an_aborted_worker_reaches_the_operator(gateway: RunningGat
     os.kill(worker, signal.SIGABRT)  # what the supervisor sends to a worker that is stuck
     gateway.wait_until(lambda: gateway.status()["workers"][0]["restarts"] == 1)
     gateway.wait_until(lambda: any("Fatal Python error: Aborted" in line for line in gateway.lines))
-    gateway.wait_until(lambda: any("worker/loop.py" in line for line in gateway.lines))
+    gateway.wait_until(lambda: any("gateway/worker/" in line for line in gateway.lines))
     assert gateway.events("worker died")[0]["how"] == "killed by SIGABRT"
