@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def main() -> int:
             failed = play(given, chosen, folder, rows)
         except KeyboardInterrupt:
             failed = ["the rest: interrupted"]
-    command.save_raw("reliability", {"about": asdict(where), "rows": [asdict(row) for row in rows]})
+    epoch = time.time() - time.monotonic()  # of the times of failures, for the log's
+    command.save_raw("reliability", {"about": asdict(where), "epoch": epoch, "rows": [asdict(row) for row in rows]})
     text = table(where, rows, workers=given.workers, rate=given.rate)
     if given.page:
         PAGE.write_text(fill_in(PAGE.read_text(), text))

@@ -33,6 +33,7 @@ class Row:
     lost: dict[str, int] = field(default_factory=dict)  # in flight on a killed worker, by cause
     failed: dict[str, int] = field(default_factory=dict)  # all others, by cause
     recovery_ms: list[float] = field(default_factory=list)
+    failures: list[tuple[float, float, str, str]] = field(default_factory=list)  # each: sent, failed, kind, cause
     slowest_ms: float = 0.0  # of the requests that were answered
     leaks: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -44,6 +45,7 @@ class Row:
         self.sent += sum(report.sent.values())
         self.lost = dict(Counter(self.lost) + lost)
         self.failed = dict(Counter(self.failed) + failed)
+        self.failures += report.failures
         self.slowest_ms = max(self.slowest_ms, *(1000 * each for each in report.latencies))
 
 
