@@ -3,14 +3,15 @@
 The library takes 10 to 20 us for a line, which is half a second for 1,000 instances, and nearly all of it goes into
 what stays the same: names, labels, order, comments. So it writes one row of each family, once for each format, with
 blanks in the places of the labels' values and of the numbers. A row's labels are filled in when it is seen first, and
-its numbers when they have changed. A test holds the result to what the library writes by itself, byte for byte.
+its numbers when they have changed, for all families that have the same rows at once: an instance has 34 lines of eight
+families. A test holds the result to what the library writes by itself, byte for byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import repeat
 from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -21,19 +22,21 @@ from prometheus_client.utils import floatToGoString
 
 from gateway.admin.families import Family, Labels
 
-Values = tuple[float, ...]  # of a row: one, or one for each part; of a histogram: buckets (cumulative), count, sum
+Values = tuple[float, ...]  # of a family: one, or one for each part; of a histogram: buckets (cumulative), count, sum
 Encode = Callable[[Collector], bytes]
 
 FORMATS: Final = 3  # media types whose lines are kept; Prometheus asks for one, people for another
+NUMBERS: Final = 16384  # whose text is kept
 _END: Final = "# EOF"  # the last line of OpenMetrics
+_CUT: Final = b"\xff"  # between the families in a row's text: no byte of UTF-8
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A family with its rows; no two rows have the same labels."""
+    """Families that have the same labels, with their rows; no two rows have the same values of the labels."""
 
-    family: Family
-    rows: Sequence[tuple[Labels, Values]]
+    families: tuple[Family, ...]
+    rows: Sequence[tuple[Labels, Values]]  # a row's values: those of the first family, of the second, ...
 
 
 class GatewayCollector(Collector):
@@ -43,14 +46,14 @@ class GatewayCollector(Collector):
         self._measured = measured
 
     def collect(self) -> Iterable[Metric]:
-        return [_metric(each.family, each.rows) for each in self._measured]
+        return [metric for each in self._measured for metric in _metrics(each)]
 
 
 class Exposition:
     """Writes the body of /metrics. Not for several threads at once."""
 
     def __init__(self) -> None:
-        self._formats: dict[str, dict[str, _Lines]] = {}  # by media type and family
+        self._formats: dict[str, dict[str, _Lines]] = {}  # by media type and first family
 
     def render(self, measured: Iterable[Measured], accept: str) -> tuple[bytes, str]:
         """The figures in the format that the Accept header asks for, and its media type."""
@@ -59,63 +62,75 @@ class Exposition:
         self._formats[media_type] = known  # the one used last comes last
         if len(self._formats) > FORMATS:
             del self._formats[next(iter(self._formats))]
-        pieces: list[str] = []
+        pieces: list[bytes] = []
         for each in measured:
-            name = each.family.name
+            name = each.families[0].name
             lines = known.get(name)
             if lines is None:
-                lines = known[name] = _Lines(each.family, encode)
+                lines = known[name] = _Lines(each.families, encode)
             lines.write(each.rows, pieces)
-        pieces.append(encode(GatewayCollector(())).decode())  # the end, where the format has one
-        return "".join(pieces).encode(), media_type
+        pieces.append(encode(GatewayCollector(())))  # the end, where the format has one
+        return b"\n".join(pieces), media_type
 
 
 class _Row:
-    """The lines of one row: as a template, and as they were last."""
+    """The lines of one row: as a template, and as they were last, by family."""
 
-    __slots__ = ("template", "text", "values")
+    __slots__ = ("template", "texts", "values")
 
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: bytes) -> None:
         self.template = template
         self.values: Values = ()
-        self.text = ""
+        self.texts: list[bytes] = []
 
 
 class _Lines:
-    """What the library wrote for one family in one format."""
+    """What the library wrote for families that have the same rows, in one format."""
 
-    def __init__(self, family: Family, encode: Encode) -> None:
-        self._labels = family.labels
+    def __init__(self, families: Sequence[Family], encode: Encode) -> None:
+        self._labels = families[0].labels
         self._rows: dict[Labels, _Row] = {}
-        blanks = tuple(f"%({label})s" for label in family.labels)
-        written = encode(GatewayCollector((Measured(family, [(blanks, (0.0,) * _width(family))]),))).decode()
-        lines = [line for line in written.split("\n") if line and line != _END]
-        self._comments = "".join(line + "\n" for line in lines if line.startswith("#"))
-        samples = (line.rpartition(" ")[0] for line in lines if not line.startswith("#"))
-        self._pattern = "".join(f"{sample} %%s\n" for sample in samples)
+        written = [_with_blanks(family, encode) for family in families]
+        self._comments = [comments for comments, _ in written]
+        self._patterns = [pattern for _, pattern in written]
 
-    def write(self, rows: Sequence[tuple[Labels, Values]], pieces: list[str]) -> None:
-        """Append the family's text for these rows."""
+    def write(self, rows: Sequence[tuple[Labels, Values]], pieces: list[bytes]) -> None:
+        """Append the families' text for these rows, without line feeds at the ends."""
         known = self._rows
-        pieces.append(self._comments)
+        texts: list[list[bytes]] = []
         for labels, values in rows:
             row = known.get(labels)
             if row is None:
                 row = known[labels] = _Row(self._fill(labels))
             if row.values != values:
                 row.values = values
-                row.text = row.template % tuple(map(number, values))
-            pieces.append(row.text)
+                row.texts = (row.template % tuple(map(_written, values))).split(_CUT)
+            texts.append(row.texts)
+        by_family = zip(*texts, strict=True) if texts else repeat(())
+        for comments, of_family in zip(self._comments, by_family, strict=False):
+            pieces.append(comments)
+            pieces += of_family
         if len(known) > len(rows):  # some are gone
             self._rows = {labels: known[labels] for labels, _ in rows}
 
-    def _fill(self, labels: Labels) -> str:
-        """The lines of a row, %s where its numbers go."""
-        return self._pattern % dict(zip(self._labels, map(_escaped, labels), strict=True))
+    def _fill(self, labels: Labels) -> bytes:
+        """The lines of a row, %b where its numbers go."""
+        values = dict(zip(self._labels, map(_escaped, labels), strict=True))
+        return _CUT.join((pattern % values).encode() for pattern in self._patterns)
 
 
-def _width(family: Family) -> int:
-    """How many values a row has."""
+def _with_blanks(family: Family, encode: Encode) -> tuple[bytes, str]:
+    """The library's comments for a family, and the lines of a row with blanks for labels and numbers."""
+    blanks = tuple(f"%({label})s" for label in family.labels)
+    written = encode(GatewayCollector((Measured((family,), [(blanks, (0.0,) * width(family))]),))).decode()
+    lines = [line for line in written.split("\n") if line and line != _END]
+    samples = (line.rpartition(" ")[0] for line in lines if not line.startswith("#"))
+    comments = "\n".join(line for line in lines if line.startswith("#"))
+    return comments.encode(), "\n".join(f"{sample} %%b" for sample in samples)
+
+
+def width(family: Family) -> int:
+    """How many values it has in a row."""
     return len(family.bounds) + 3 if family.kind == "histogram" else max(1, len(family.parts))
 
 
@@ -124,11 +139,27 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"").replace("%", "%%")
 
 
-@lru_cache(maxsize=8192)  # most numbers of a gateway are small or stay as they are
-def number(value: float) -> str:
-    """A number as the library writes it."""
-    text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
-    return text
+class _Numbers(dict[float, bytes]):
+    """Numbers as the library writes them: most of a gateway's are small, or stay as they are."""
+
+    def __missing__(self, value: float) -> bytes:
+        if len(self) >= NUMBERS:
+            self.clear()
+        text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+        written = self[value] = text.encode()
+        return written
+
+
+_written: Final = _Numbers().__getitem__
+
+
+def _metrics(measured: Measured) -> Iterator[Metric]:
+    """Families of the library's."""
+    start = 0
+    for family in measured.families:
+        stop = start + width(family)
+        yield _metric(family, [(labels, values[start:stop]) for labels, values in measured.rows])
+        start = stop
 
 
 def _metric(family: Family, rows: Sequence[tuple[Labels, Values]]) -> Metric:

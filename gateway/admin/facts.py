@@ -53,7 +53,7 @@ class DrainFacts:
     in_flight: int  # requests, over all workers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # to freeze them takes longer than all the rest of making thousands
 class ProbeFacts:
     """One probe of an instance."""
 
@@ -63,7 +63,7 @@ class ProbeFacts:
     seconds: float  # it took
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # to freeze them takes longer than all the rest of making thousands
 class InstanceFacts:
     """One instance, with everything that decides whether it takes traffic."""
 

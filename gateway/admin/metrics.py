@@ -104,8 +104,8 @@ def _requests(reading: Reading) -> Iterator[Measured]:
             sum_us += totals.sum_us
         requests += [((*labels, code_label(code)), (codes[code],)) for code in sorted(codes)]
         durations.append((labels, histogram(counts, sum_us)))
-    yield Measured(f.REQUESTS, requests)
-    yield Measured(f.DURATIONS, durations)
+    yield Measured((f.REQUESTS,), requests)
+    yield Measured((f.DURATIONS,), durations)
 
 
 def _totals(totals: LedgerTotals, traces: TraceFacts) -> Iterator[Measured]:
@@ -115,63 +115,86 @@ def _totals(totals: LedgerTotals, traces: TraceFacts) -> Iterator[Measured]:
     yield _one(f.SENT, totals.bytes_out)
     yield _one(f.LOG_DROPPED, totals.log_dropped)
     dropped = traces.dropped + totals.spans_dropped
-    yield Measured(f.TRACE_SPANS, [((), (traces.exported, traces.failed, dropped))])
+    yield Measured((f.TRACE_SPANS,), [((), (traces.exported, traces.failed, dropped))])
     yield _one(f.ACCEPTED, totals.connections_total)
     yield _one(f.REFUSED, totals.connections_refused)
     yield _one(f.ACCEPT_ERRORS, totals.accept_errors)
 
 
 def _instances(reading: Reading) -> Iterator[Measured]:
-    per_instance = (f.ATTEMPTS, f.LATENCIES, f.IN_FLIGHT, f.HEALTHY, f.ELIGIBLE, f.CHECKS, f.EJECTIONS, f.FLAPS)
-    attempts, latencies, in_flight, healthy, eligible, checks, ejections, flaps = rows = [Rows() for _ in per_instance]
+    families = (f.ATTEMPTS, f.LATENCIES, f.IN_FLIGHT, f.HEALTHY, f.ELIGIBLE, f.CHECKS, f.EJECTIONS, f.FLAPS)
+    rows: Rows = []
     for service in reading.facts.services:
         for instance in service.instances:
-            labels = (service.name, instance.address)
             totals = reading.instances[instance.cell]
-            attempts.append((labels, _outcomes(totals)))
-            latencies.append((labels, histogram(totals[I_LATENCY:], totals[I_LATENCY_US])))
-            in_flight.append((labels, (totals[I_IN_FLIGHT],)))
-            healthy.append((labels, (instance.health in WELL,)))
-            eligible.append((labels, (instance.eligible,)))
-            checks.append((labels, (instance.checks_ok, instance.checks_failed)))
-            ejections.append((labels, (totals[I_EJECTIONS],)))
-            flaps.append((labels, (instance.flaps,)))
-    yield from map(Measured, per_instance, rows)
+            values = (
+                *_outcomes(totals),
+                *histogram(totals[I_LATENCY:], totals[I_LATENCY_US]),
+                totals[I_IN_FLIGHT],
+                instance.health in WELL,
+                instance.eligible,
+                instance.checks_ok,
+                instance.checks_failed,
+                totals[I_EJECTIONS],
+                instance.flaps,
+            )
+            rows.append(((service.name, instance.address), values))
+    yield Measured(families, rows)
 
 
 def _services(facts: Facts) -> Iterator[Measured]:
-    yield Measured(f.INSTANCES, [((each.name,), (len(each.instances),)) for each in facts.services])
-    yield Measured(
-        f.ELIGIBLE_INSTANCES,
-        [((each.name,), (sum(instance.eligible for instance in each.instances),)) for each in facts.services],
-    )
-    yield Measured(f.FAILING_OPEN, [((each.name,), (each.is_failing_open,)) for each in facts.services])
+    rows: Rows = [
+        (
+            (each.name,),
+            (len(each.instances), sum(instance.eligible for instance in each.instances), each.is_failing_open),
+        )
+        for each in facts.services
+    ]
+    yield Measured((f.INSTANCES, f.ELIGIBLE_INSTANCES, f.FAILING_OPEN), rows)
 
 
 def _workers(reading: Reading) -> Iterator[Measured]:
     workers = [((str(each.id),), each, reading.rows[each.id]) for each in reading.facts.workers]
-    yield Measured(f.CONNECTIONS, [(labels, (row.connections,)) for labels, _, row in workers])
-    yield Measured(f.WORKER_IN_FLIGHT, [(labels, (row.in_flight,)) for labels, _, row in workers])
-    yield Measured(f.WORKER_REQUESTS, [(labels, (row.requests_total,)) for labels, _, row in workers])
-    yield Measured(f.UPSTREAM_IDLE, [(labels, (row.upstream_idle,)) for labels, _, row in workers])
-    yield Measured(f.SERVING, [(labels, (worker.state == "serving",)) for labels, worker, _ in workers])
-    yield Measured(f.RESTARTS, [(labels, (worker.restarts,)) for labels, worker, _ in workers])
-    yield Measured(f.GENERATION, [(labels, (row.generation,)) for labels, _, row in workers])
+    families = (
+        f.CONNECTIONS,
+        f.WORKER_IN_FLIGHT,
+        f.WORKER_REQUESTS,
+        f.UPSTREAM_IDLE,
+        f.SERVING,
+        f.RESTARTS,
+        f.GENERATION,
+    )
+    rows: Rows = [
+        (
+            labels,
+            (
+                row.connections,
+                row.in_flight,
+                row.requests_total,
+                row.upstream_idle,
+                worker.state == "serving",
+                worker.restarts,
+                row.generation,
+            ),
+        )
+        for labels, worker, row in workers
+    ]
+    yield Measured(families, rows)
     yield _one(f.PUBLISHED, reading.facts.generation)
-    yield Measured(f.PROPAGATION, [((), histogram(*reading.propagation))])
+    yield Measured((f.PROPAGATION,), [((), histogram(*reading.propagation))])
 
 
 def _control_plane(reading: Reading) -> Iterator[Measured]:
     facts = reading.facts
-    yield Measured(f.LAST_SUCCESS, [((each.source,), (each.last_success or 0.0,)) for each in facts.discovery])
-    yield Measured(f.STALE, [((each.source,), (each.stale,)) for each in facts.discovery])
+    sources: Rows = [((each.source,), (each.last_success or 0.0, each.stale)) for each in facts.discovery]
+    yield Measured((f.LAST_SUCCESS, f.STALE), sources)
     yield _one(f.PROBLEMS, len(facts.problems))
-    yield Measured(f.RELOADS, [((), (facts.reloads.succeeded, facts.reloads.failed))])
+    yield Measured((f.RELOADS,), [((), (facts.reloads.succeeded, facts.reloads.failed))])
     yield _one(f.RELOAD_OK, facts.reloads.is_last_good)
     yield _one(f.RELOAD_AT, facts.reloads.last_success)
     yield _one(f.READY, facts.ready and not facts.draining)
     yield _one(f.UPTIME, max(0.0, reading.at - facts.started_at))
-    yield Measured(f.BUILD, [((facts.version,), (1,))])
+    yield Measured((f.BUILD,), [((facts.version,), (1,))])
 
 
 def _processes(facts: Facts, read: ReadProcess) -> Iterator[Measured]:
@@ -179,12 +202,12 @@ def _processes(facts: Facts, read: ReadProcess) -> Iterator[Measured]:
     looked = (((process,), read(pid)) for process, pid in pids.items())
     # One that is missing is between its end and its successor's start.
     found = [(labels, figures) for labels, figures in looked if figures is not None]
-    yield Measured(f.CPU, [(labels, (each.cpu_seconds,)) for labels, each in found])
-    yield Measured(f.RESIDENT, [(labels, (each.resident_bytes,)) for labels, each in found])
-    yield Measured(f.VIRTUAL, [(labels, (each.virtual_bytes,)) for labels, each in found])
-    yield Measured(f.OPEN_FDS, [(labels, (each.open_fds,)) for labels, each in found if each.open_fds is not None])
-    yield Measured(f.MAX_FDS, [(labels, (each.max_fds,)) for labels, each in found])
-    yield Measured(f.STARTED, [(labels, (each.start_time,)) for labels, each in found])
+    yield Measured((f.CPU,), [(labels, (each.cpu_seconds,)) for labels, each in found])
+    yield Measured((f.RESIDENT,), [(labels, (each.resident_bytes,)) for labels, each in found])
+    yield Measured((f.VIRTUAL,), [(labels, (each.virtual_bytes,)) for labels, each in found])
+    yield Measured((f.OPEN_FDS,), [(labels, (each.open_fds,)) for labels, each in found if each.open_fds is not None])
+    yield Measured((f.MAX_FDS,), [(labels, (each.max_fds,)) for labels, each in found])
+    yield Measured((f.STARTED,), [(labels, (each.start_time,)) for labels, each in found])
 
 
 def histogram(counts: Sequence[int], sum_us: int) -> Values:
@@ -195,4 +218,4 @@ def histogram(counts: Sequence[int], sum_us: int) -> Values:
 
 def _one(family: f.Family, value: float) -> Measured:
     """A family without labels."""
-    return Measured(family, [((), (value,))])
+    return Measured((family,), [((), (value,))])

@@ -10,7 +10,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.registry import CollectorRegistry
 
 from gateway.admin import families, metrics
-from gateway.admin.exposition import FORMATS, Exposition, GatewayCollector, Measured
+from gateway.admin.exposition import FORMATS, NUMBERS, Exposition, GatewayCollector, Measured
 from gateway.admin.facts import Facts
 from gateway.shm.ledger import Ledger
 from tests.unit.fake_gateway import STARTED, count, instance, make_facts, make_ledger, route
@@ -57,7 +57,15 @@ def test_it_is_what_the_library_writes(accept: str, facts: Facts) -> None:
 def test_numbers_of_every_size_are_the_librarys() -> None:
     exposition = Exposition()
     for value in (0, 1, True, 0.1, 1e-9, 999_999, 1_000_000, 1_234_567, 10**9, 2**53, 1e21, float("inf")):
-        each = [Measured(families.UPTIME, [((), (value,))])]
+        each = [Measured((families.UPTIME,), [((), (value,))])]
+        assert exposition.render(each, "")[0].decode() == by_the_library(each, "")
+
+
+def test_more_numbers_than_are_kept_are_the_librarys_too() -> None:
+    rows = [((f"service-{at}",), (at, at / 8, at % 2)) for at in range(NUMBERS)]
+    each = [Measured((families.INSTANCES, families.ELIGIBLE_INSTANCES, families.FAILING_OPEN), rows)]
+    exposition = Exposition()
+    for _ in range(2):
         assert exposition.render(each, "")[0].decode() == by_the_library(each, "")
 
 

@@ -205,7 +205,7 @@ def test_processes_are_told_apart_and_a_dead_one_is_left_out(ledger: Ledger) -> 
     def read(pid: int) -> ProcessFigures | None:
         return None if pid == 8 else ProcessFigures(1.5, 2_000_000, 3_000_000, None if pid == 7 else 9, 1024, 1000.0)
 
-    measured = {each.family: each.rows for each in metrics.measure(metrics.read_ledger(facts, ledger, NOW), read)}
+    measured = {each.families[0]: each.rows for each in metrics.measure(metrics.read_ledger(facts, ledger, NOW), read)}
     assert [labels for labels, _ in measured[families.CPU]] == [("supervisor",), ("worker-0",)]
     assert [labels for labels, _ in measured[families.OPEN_FDS]] == [("supervisor",)]
 
