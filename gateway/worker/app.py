@@ -127,12 +127,13 @@ class Worker:
     async def run(self) -> None:
         """Serve until drained or told to stop."""
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._beat)
+            nursery.start_soon(self._keep_beating)
             nursery.start_soon(self._watch_signals)
             # What exists now lives as long as the worker: the collector need not look at it again.
             gc.collect()
             gc.freeze()
             self._enter(WorkerState.SERVING)
+            self._beat()  # one that serves is no longer given a boot's time to beat
             self._control.tell(Tell.READY, pid=os.getpid())
             await self._loop.run()
             nursery.cancel_scope.cancel()
@@ -245,11 +246,14 @@ class Worker:
 
     # --- beside the loop ----------------------------------------------------------------------------
 
-    async def _beat(self) -> None:
+    def _beat(self) -> None:
+        self._words[row_word(self._row, R_HEARTBEAT_NS)] = time.monotonic_ns()
+        self._write_stats()
+
+    async def _keep_beating(self) -> None:
         while True:
-            self._words[row_word(self._row, R_HEARTBEAT_NS)] = time.monotonic_ns()
-            self._write_stats()
             await trio.sleep(HEARTBEAT_SECONDS)
+            self._beat()
 
     async def _watch_signals(self) -> None:
         """Only the supervisor is meant to be signalled; a worker that is drains as if told to."""

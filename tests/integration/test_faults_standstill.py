@@ -13,7 +13,7 @@ import pytest
 
 from tests.backends import Backend, start_backend
 from tests.gateway_config import one_service
-from tests.gateways import RunningGateway, start_gateway
+from tests.gateways import ROOT, RunningGateway, start_gateway
 from tests.loads import start_load, tell
 
 SUSPENDED = 7.0  # seconds: longer than the patience with a worker, and than the route's timeout
@@ -77,6 +77,34 @@ def test_a_worker_that_hangs_is_replaced_and_its_queue_served(gateway: RunningGa
     assert gateway.worker_pids()[1] == other
     # Connections that were queued for the stopped worker wait for its successor; none was established in it.
     assert report.failures == ()
+
+
+SPIN = """
+import signal, sys
+
+def spin_for_ever(*_):
+    while True:
+        pass
+
+if "gateway.worker" in sys.orig_argv:
+    signal.signal(signal.SIGRTMIN, spin_for_ever)
+"""
+
+
+def test_a_worker_that_spins_leaves_its_stack_and_is_replaced(tmp_path: Path, backends: list[Backend]) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SPIN)  # the fault: Python code that never ends, in the worker's thread
+    path = os.pathsep.join((str(ROOT), str(tmp_path)))
+    config = one_service(*(each.url for each in backends))
+    with start_gateway(tmp_path, config, environment={"PYTHONPATH": path}) as gateway:
+        gateway.wait_until(lambda: len(gateway.eligible()) == 2)
+        spinning, other = gateway.worker_pids()
+        os.kill(spinning, signal.SIGRTMIN)
+        gateway.wait_until(lambda: gateway.events("worker is stuck, aborting it"))
+        gateway.wait_until(lambda: gateway.status()["workers"][0]["restarts"] == 1 and gateway.status()["ready"])
+        assert gateway.events("worker died")[0]["how"] == "killed by SIGABRT"
+        assert any("in spin_for_ever" in line for line in gateway.lines)
+        assert gateway.worker_pids()[1] == other
+        assert gateway.get("/").status == 200
 
 
 def test_the_stack_of_an_aborted_worker_reaches_the_operator(gateway: RunningGateway) -> None:
