@@ -22,7 +22,7 @@ import heapq
 import math
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import count
 from random import Random
@@ -129,17 +129,20 @@ class HealthAgent:
         lacking = f"{len(self._unsent)} of {len(self._records)} instances cannot be probed: {unsent}" if unsent else ""
         return "; ".join(text for text in (self._common.text, lacking) if text)
 
-    def reconcile(self, targets: Mapping[Target, HealthSettings]) -> None:
-        """Probe exactly these targets from now on. May be called before and while `run` runs, from its thread."""
-        for target in self._records.keys() - targets.keys():
-            gone = self._records.pop(target)
-            gone.is_gone = True
-            self._stop(gone)
-            self._common.forget(target)
-            self._unsent.pop(target, None)
+    def reconcile(self, targets: Mapping[Target, HealthSettings], among: Collection[Target] | None = None) -> None:
+        """Probe exactly these targets from now on. May be called before and while `run` runs, from its thread.
+
+        `among`: only these may have come, gone or changed since the last call (None: any).
+        """
+        if among is None:
+            among = (*(self._records.keys() - targets.keys()), *targets)
         exempt: list[Record] = []
-        for target, settings in targets.items():
-            record = self._records.get(target)
+        for target in among:
+            record, settings = self._records.get(target), targets.get(target)
+            if settings is None:
+                if record is not None:
+                    self._remove(record)
+                continue
             if record is None:
                 record = self._records[target] = Record(target, settings, self._build(target.address, settings))
                 record.tracker.health = self._recall(target)
@@ -157,6 +160,13 @@ class HealthAgent:
             if not record.is_gone and record.probe is None:
                 self._tell(record, record.tracker.exempt, "not checked: health type is none")
         self._tell_trouble()
+
+    def _remove(self, record: Record) -> None:
+        del self._records[record.target]
+        record.is_gone = True
+        self._stop(record)
+        self._common.forget(record.target)
+        self._unsent.pop(record.target, None)
 
     async def run(self) -> None:
         """Probe until cancelled. Raises what a callback raises."""

@@ -1,6 +1,7 @@
 """What the catalog has on each node (/v1/catalog/node), to find the services that changed since this was last asked.
 
-With hundreds of services on tens of nodes it costs a tenth of asking for every service.
+With hundreds of services on tens of nodes it costs a tenth of asking for every service. It pauses after every query,
+so that a change that a watch tells of meanwhile waits for one of them at the most, here and in Consul.
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+import trio
+
 from discovery.consul_sd.client import ConsulClient
 from discovery.consul_sd.decode import DecodeError
+
+PAUSE = 3.0  # times what the query took
 
 Entries = Mapping[str, tuple[str, int]]  # by service id: its service, and the index of the write that made it so
 
@@ -29,7 +34,7 @@ class NodeServices:
 
     def forget(self) -> None:
         """What was said is no measure any more."""
-        self._nodes.clear()
+        self._nodes = {}
 
     async def changes(self, client: ConsulClient, nodes: Collection[str]) -> Mapping[str, int] | None:
         """The services of which an instance came, went or changed, each with the index of the write, or a later one.
@@ -37,19 +42,25 @@ class NodeServices:
         None the first time, and after `forget`. Raises ConsulError and DecodeError; what would have been found is found
         the next time.
         """
-        known, found = dict(self._nodes), dict[str, int]()
+        at_first = self._nodes
+        known, found = dict(at_first), dict[str, int]()
         newest = 0
         for name in nodes:
+            asked = trio.current_time()
             reply = await client.node(name)
             newest = max(newest, reply.index)
             before, text = known.get(name), hash(reply.data)
             if before is None or before.text != text:
                 known[name] = after = _Node(text, decode_node(reply.data))
                 _note(found, _changed(before.entries if before else {}, after.entries, reply.index))
+            if at_first:  # else everything is waiting for this
+                await trio.sleep(PAUSE * (trio.current_time() - asked))
         for name in known.keys() - set(nodes):
             _note(found, _changed(known.pop(name).entries, {}, newest))
-        is_first, self._nodes = not self._nodes, known
-        return None if is_first else found
+        if self._nodes is not at_first:
+            return None  # forgotten meanwhile
+        self._nodes = known
+        return found if at_first else None
 
 
 def decode_node(data: bytes) -> Entries:

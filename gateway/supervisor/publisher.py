@@ -2,14 +2,14 @@
 
 The first change after a quiet time passes at once, at the end of the event-loop turn it came in;
 the ones that follow within `INTERVAL` share the next publication (a node that fails wakes hundreds
-of watches together), and those that follow a large one for as long as that took. A snapshot that says
-what the last one said is not published.
+of watches together), and those that follow a large one a few times as long as that took, which every worker has to
+read as well. A snapshot that says what the last one said is not published.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import structlog
@@ -24,7 +24,8 @@ from gateway.supervisor.notices import Notices
 from gateway.supervisor.registry import Registry
 from healthcheck.model import Target
 
-INTERVAL: Final = 0.01  # seconds between publications
+INTERVAL: Final = 0.01  # seconds between publications, at least
+REST: Final = 3.0  # times what the last one took
 
 log = structlog.get_logger(__name__)
 
@@ -37,13 +38,13 @@ class Publisher:
         registry: Registry,
         board: BoardWriter,
         wake: Callable[[], None],
-        probe: Callable[[Mapping[Target, HealthSettings]], None],
+        probe: Callable[[Mapping[Target, HealthSettings], Collection[Target]], None],
         discover: Callable[[Mapping[str, ServiceSpec]], None],
         *,
         clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """`wake` is called after every publication, `probe` whenever there is other or more to be probed,
-        `discover` whenever other services are declared.
+        """`wake` is called after every publication, `probe` whenever there is other or more to be
+        probed (all of it, and what may have come, gone or changed), `discover` whenever other services are declared.
 
         `clock_ns` is CLOCK_MONOTONIC, the registry's clock as well.
         """
@@ -54,7 +55,6 @@ class Publisher:
         self._discover = discover
         self._services: Mapping[str, ServiceSpec] | None = None
         self._notices = Notices()
-        self._targets_version = 0
         self._clock_ns = clock_ns
         self._encoder = Encoder()
         self._changed = trio.Event()
@@ -87,9 +87,8 @@ class Publisher:
             self._discover(services)  # first: what is known of their instances at once is in the same snapshot
         snapshot = self._registry.build(self.generation + 1, accepted_ns, self._clock_ns() / 1e9)
         is_published = snapshot is not None and self._put(snapshot)
-        if self._targets_version != self._registry.targets_version:
-            self._targets_version = self._registry.targets_version
-            self._probe(self._registry.targets)
+        if retargeted := self._registry.take_retargeted():
+            self._probe(self._registry.targets, retargeted)
         self._notices.review(self._registry.problems)
         self._notices.report(self._registry.take_news())
         return is_published
@@ -115,4 +114,4 @@ class Publisher:
             await trio.lowlevel.checkpoint()  # whatever else this turn brings
             began = trio.current_time()
             if self.publish():
-                await trio.sleep(max(INTERVAL, trio.current_time() - began))
+                await trio.sleep(max(INTERVAL, REST * (trio.current_time() - began)))

@@ -15,7 +15,7 @@ Times are seconds on one steady clock, `now`; `wall` says what turns them into U
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import count
 
@@ -48,7 +48,7 @@ class Registry:
         self, *, wall: Callable[[], float] = float, instance_cells: int = INSTANCE_CELLS, route_cells: int = ROUTE_CELLS
     ) -> None:
         self.targets: dict[Target, HealthSettings] = {}  # what is to be probed
-        self.targets_version = 0  # moves with every change of `targets`
+        self._retargeted: dict[Target, None] = {}  # what of them came, went or changed since `take_retargeted`
         self.sources: dict[str, SourceState] = {}
         self._source_problems: dict[str, tuple[Problem, ...]] = {}
         self.instance_cells: CellBook[Target] = CellBook(instance_cells)
@@ -227,6 +227,11 @@ class Registry:
         news, self._news = self._news, []
         return news
 
+    def take_retargeted(self) -> Collection[Target]:
+        """What of `targets` came, went or changed since this was last asked."""
+        retargeted, self._retargeted = self._retargeted, {}
+        return retargeted
+
     @property
     def problems(self) -> tuple[Problem, ...]:
         """Declarations that could not be honoured."""
@@ -355,7 +360,7 @@ class Registry:
             service.members[address] = member
             if self.targets.get(target) != settings:
                 self.targets[target] = settings
-                self.targets_version += 1
+                self._retargeted[target] = None
 
     def _admit(self, target: Target, instance: Instance, settings: HealthSettings, now: float) -> Member | None:
         try:
@@ -376,7 +381,7 @@ class Registry:
         self._archive.keep(target, member.past, now)
         self.instance_cells.dismiss(target, generation)
         del self.targets[target]
-        self.targets_version += 1
+        self._retargeted[target] = None
 
     def _decide(self, service: Service, now: float) -> None:
         """Who takes traffic."""

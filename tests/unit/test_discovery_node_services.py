@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import cast
 
 import pytest
+import trio
+import trio.testing
 
 from discovery.consul_sd.client import ConsulClient, Reply
 from discovery.consul_sd.decode import DecodeError
 from discovery.consul_sd.errors import Unreachable
-from discovery.consul_sd.node_services import NodeServices, decode_node
+from discovery.consul_sd.node_services import PAUSE, NodeServices, decode_node
 
 Nodes = dict[str, dict[str, tuple[str, int]]]  # by node and service id: the service, and its ModifyIndex
 
@@ -23,10 +25,12 @@ class FakeConsul:
         self.nodes = nodes
         self.index = 1
         self.is_away = False
+        self.takes = 0.0  # seconds, to answer
 
     async def node(self, name: str) -> Reply:
         if self.is_away:
             raise Unreachable("away")
+        await trio.sleep(self.takes)
         services = {
             id_: {"ID": id_, "Service": service, "ModifyIndex": index}
             for id_, (service, index) in self.nodes.get(name, {}).items()
@@ -89,3 +93,34 @@ def test_what_is_not_consuls_is_refused() -> None:
     for data in (b"", b"<html>", b"[1]", b'{"Services": [1]}', b'{"Services": {"a": {"Service": "a"}}}'):
         with pytest.raises(DecodeError):
             decode_node(data)
+
+
+async def test_there_is_a_pause_after_every_question_but_not_the_first_time(
+    consul: FakeConsul, autojump_clock: trio.testing.MockClock
+) -> None:
+    known, consul.takes = NodeServices(), 0.01
+    began = trio.current_time()
+    await consul.changes(known)
+    assert trio.current_time() - began == pytest.approx(2 * 0.01)
+    began = trio.current_time()
+    await consul.changes(known)
+    assert trio.current_time() - began == pytest.approx(2 * 0.01 * (1 + PAUSE))
+
+
+async def test_to_forget_while_it_asks_is_to_begin_anew(
+    consul: FakeConsul, autojump_clock: trio.testing.MockClock
+) -> None:
+    known, consul.takes = NodeServices(), 0.01
+    await consul.changes(known)
+    found: list[Mapping[str, int] | None] = []
+
+    async def ask() -> None:
+        found.append(await consul.changes(known))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ask)
+        await trio.sleep(0.005)
+        known.forget()
+    assert found == [None]
+    assert await consul.changes(known) is None
+    assert await consul.changes(known) == {}

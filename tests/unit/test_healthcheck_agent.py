@@ -198,6 +198,20 @@ async def test_none_while_the_first_probe_is_only_just_starting(autojump_clock: 
     assert lab.agent.health(ONE) is Health.HEALTHY
 
 
+async def test_only_those_that_may_have_changed_are_looked_at(
+    nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    lab = Lab()
+    nursery.start_soon(lab.agent.run)
+    lab.agent.reconcile({ONE: SETTINGS})
+    lab.agent.reconcile({TWO: SETTINGS}, [TWO])  # that ONE has gone is not among what is to be looked at
+    await trio.sleep(0.02)
+    assert (lab.agent.health(ONE), lab.agent.health(TWO)) == (Health.HEALTHY, Health.HEALTHY)
+    lab.agent.reconcile({TWO: SETTINGS}, [ONE])
+    assert (lab.agent.health(ONE), lab.agent.health(TWO)) == (Health.UNKNOWN, Health.HEALTHY)
+    lab.agent.reconcile({TWO: SETTINGS}, [ONE])  # twice is once
+
+
 async def test_a_callback_may_reconcile(nursery: trio.Nursery, autojump_clock: trio.testing.MockClock) -> None:
     lab = Lab()
     agent: HealthAgent

@@ -40,7 +40,7 @@ class Stage:
             self.registry,
             BoardWriter(map_),
             lambda: self.woken.append(trio.current_time()),
-            lambda targets: self.probed.append(dict(targets)),
+            lambda targets, among: self.probed.append(dict(targets)),
             lambda services: None,
             clock_ns=lambda: int(trio.current_time() * 1e9),
         )

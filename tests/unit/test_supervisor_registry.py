@@ -73,12 +73,12 @@ def test_an_instance_that_left_is_gone_at_once_and_is_probed_no_more() -> None:
     bench = Bench(consul_service())
     bench.answer(ONE, TWO, source="consul")
     bench.build()
-    version = bench.registry.targets_version
+    assert len(bench.registry.take_retargeted()) == 2
     bench.answer(TWO, source="consul")
     bench.build()
     assert list(bench.standbys()) == [TWO.address]
     assert list(bench.registry.targets) == [Target("web", TWO.address)]
-    assert bench.registry.targets_version > version
+    assert list(bench.registry.take_retargeted()) == [Target("web", ONE.address)]
 
 
 def test_an_address_in_file_and_consul_is_one_with_the_files_weight_and_consuls_standing() -> None:
@@ -142,12 +142,12 @@ def test_an_instances_own_tags_change_its_probes_alone_and_reset_nothing() -> No
     assert bench.registry.targets == {first: HealthSettings(path="/ping", interval=1.0), second: HealthSettings()}
     assert bench.registry.targets[second] is before
     assert bench.standbys() == {ONE.address: Standby.ELIGIBLE, TWO.address: Standby.NOT_PROBED}
-    version = bench.registry.targets_version
+    bench.registry.take_retargeted()
     bench.answer(replace(tagged, weight=9), TWO, source="consul")
     bench.configure(replace(consul_service(), health=HealthSettings(timeout=1.0)))
     bench.build()
     assert bench.registry.targets[first] == HealthSettings(path="/ping", interval=1.0, timeout=1.0)
-    assert bench.registry.targets_version == version + 2
+    assert list(bench.registry.take_retargeted()) == [first, second]
     assert bench.standbys()[ONE.address] is Standby.ELIGIBLE
 
 
