@@ -9,6 +9,7 @@ VENV ?= .venv
 FUZZ_SECONDS ?= 60
 SOAK_SECONDS ?= 3600
 BENCH_VENV ?= build/bench
+BARE ?= build/bare
 JOBS ?= 2
 ARGS ?=
 
@@ -19,13 +20,14 @@ TEST_READY := $(VENV)/.ready-test
 FUZZ_READY := $(VENV)/.ready-fuzz
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench events scale reliability soak fuzz clean
+.PHONY: help demo test check bench cost events scale reliability soak fuzz clean
 
 help:
 	@echo "make demo         run the gateway with three small backends of its own"
 	@echo "make test         every check and every test, against a real Consul and a real Prometheus"
 	@echo "make check        ruff, mypy and import-linter only"
 	@echo "make bench        compare gw with nginx, HAProxy and Caddy (ARGS='--help' for its options)"
+	@echo "make cost         the CPU that access log, counters and \`gw why\` take of a request (ARGS='--help')"
 	@echo "make events       what each event (kill -9, a hang, Consul gone...) costs the requests that pass (ARGS='--help')"
 	@echo "make scale        500 services with 5,000 instances in a real Consul (ARGS='--help')"
 	@echo "make reliability  kill, stop, reload and roll every process under load, and count what is lost (ARGS='--help')"
@@ -57,6 +59,11 @@ check: $(TEST_READY)
 bench: $(RUN_READY) $(BENCH_VENV)/.made
 	$(BIN)/python -m benchmarks.load --gw gw=$(BENCH_VENV)/bin/gw $(ARGS)
 
+# Two gateways side by side: as installed, and without what remembers requests; each with and without the access log.
+cost: $(RUN_READY) $(BENCH_VENV)/.made $(BARE)/.made
+	$(BIN)/python -m benchmarks.load --gw gw=$(BENCH_VENV)/bin/gw --gw bare=$(BARE)/bin/gw --peers gw,bare \
+		--workloads small,no-log $(ARGS)
+
 # The first two against a real Consul, as `make test` needs it.
 events scale reliability: $(RUN_READY) $(BENCH_VENV)/.made
 	$(BIN)/python -m benchmarks.$@ --gw $(BENCH_VENV)/bin/gw $(ARGS)
@@ -68,6 +75,12 @@ soak: $(RUN_READY) $(BENCH_VENV)/.made
 $(BENCH_VENV)/.made: pyproject.toml setup.py $(shell find cli discovery gateway healthcheck -name '*.py')
 	test -x $(BENCH_VENV)/bin/python || $(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/python -m pip install --quiet .
+	@touch $@
+
+$(BARE)/.made: $(RUN_READY) benchmarks/load/bare.py $(BENCH_VENV)/.made
+	$(BIN)/python -m benchmarks.load.bare $(BARE)/source
+	test -x $(BARE)/bin/python || $(PYTHON) -m venv $(BARE)
+	$(BARE)/bin/python -m pip install --quiet $(BARE)/source
 	@touch $@
 
 fuzz: $(FUZZ_READY)
