@@ -13,7 +13,7 @@ from benchmarks.events.instance_events import await_first, await_use, rest
 from benchmarks.events.stage import SERVICE, TTL, Stage
 from benchmarks.load.measure import memory, tree
 from benchmarks.rig.children import Stuck, wait_until
-from benchmarks.rig.consul import Consul, leader
+from benchmarks.rig.consul import Consul, leader, voters
 from benchmarks.rig.shared import Instances, Shared
 
 REREGISTER = 2.0  # seconds after which services notice that their agent forgot them
@@ -98,6 +98,7 @@ def leader_lost(stage: Stage, servers: Sequence[Consul], repetitions: int) -> tu
             times.first.append(await_first(stage, address, event))
             registering.join()
             lost.start()
+            wait_until(lambda: voters(servers) == len(servers), 60, "all servers vote")  # else the next one is the last
             stage.consul.deregister(SERVICE, address)
             stage.wait(lambda: address not in stage.observer.instances, "the spare instance is out again")
     slowest = f"the others had a new leader after {min(elections):.1f} to {max(elections):.1f} s"

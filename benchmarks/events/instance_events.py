@@ -18,6 +18,7 @@ from benchmarks.events.figures import (
     used_ms,
 )
 from benchmarks.events.stage import SERVICE, TTL, Instance, Stage
+from benchmarks.rig.children import Stuck
 from benchmarks.rig.shared import Instances
 from gateway.snapshot.model import Standby
 
@@ -54,7 +55,17 @@ def run_pair(stage: Stage, pair: Pair, repetitions: int) -> Times:
         if not pair.is_spare:
             rest()
             _bring(stage, pair, instance, times)
+            _pardon(stage, instance.address)
     return times
+
+
+def _pardon(stage: Stage, address: str) -> None:
+    """Let an instance off its flaps, as an operator does: the fourth fall within minutes would hold it for seconds."""
+    for action in ("drain", "undrain"):
+        status, said = stage.gateway.post(f"/api/{action}", {"service": SERVICE, "instance": address})
+        if status != 200:
+            raise Stuck(f"{action} of {address}: {status} {said!r}")
+        time.sleep(SETTLE)
 
 
 def _take(stage: Stage, pair: Pair, instance: Instance, times: Times) -> None:

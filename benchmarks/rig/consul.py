@@ -174,3 +174,11 @@ def leader(servers: Sequence[Consul]) -> Consul:
                 if said.endswith(f":{other.ports[1]}"):
                     return other
     raise Stuck("no server knows a leader")
+
+
+def voters(servers: Sequence[Consul]) -> int:
+    """How many of them vote, as the first that answers says: one that comes back does not for its first ten seconds."""
+    for each in servers:
+        with contextlib.suppress(OSError, ConsulRefused, http.client.HTTPException):
+            return sum(bool(server["Voter"]) for server in each.get("/v1/operator/raft/configuration")["Servers"])
+    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import signal
 import subprocess
 import time
@@ -62,9 +63,17 @@ class RunningGateway(Restartable):
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body of a path of the admin interface."""
+        return self._ask("GET", path)
+
+    def post(self, path: str, body: object) -> tuple[int, bytes]:
+        """The same with POST, and a body in JSON."""
+        return self._ask("POST", path, json.dumps(body))
+
+    def _ask(self, method: str, path: str, body: str | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.admin_port, timeout=10)
+        headers = {"Content-Type": "application/json"} if body else {}
         try:
-            connection.request("GET", path)
+            connection.request(method, path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:
