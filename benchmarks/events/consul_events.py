@@ -120,6 +120,18 @@ def gateway_restarted(stage: Stage) -> tuple[Times, list[str]]:
     return Times(), [f"{note}; requests that were refused while no gateway ran are counted as failed"]
 
 
+def gateway_replaced(stage: Stage) -> tuple[Times, list[str]]:
+    """Consul ends, then the gateway is replaced by a new one beside it."""
+    stage.consul.end()
+    time.sleep(1.0)
+    began = time.monotonic()
+    stage.gateway.replace()
+    over = time.monotonic()
+    time.sleep(2.0)
+    used = _in_use(Shared(stage.gateway.pid).instances(SERVICE)[1])
+    return Times(), [f"the old one was gone after {over - began:.1f} s; the new one has {used} instances in use"]
+
+
 def cycles(stage: Stage, count: int) -> tuple[Times, list[str]]:
     """Registered and deregistered, as fast as the agent takes it."""
     before = memory(stage.gateway.pid).pss

@@ -47,6 +47,8 @@ Each row is a scenario on a gateway, a Consul and instances of its own. Millisec
 - The health check asks `/health` every 1.0 s, three failures in a row (0.5 s apart) take an instance out, and two
   successes bring it back. The route has `per_try_timeout = 1.0`: the time after which a GET that hangs is repeated
   elsewhere. Everything else is as it is by default.
+- Between two falls of an instance it is drained and undrained, which lets it off its flaps: the fourth fall within
+  minutes would keep it out for 5 s, the next for 10 s.
 - An instance that is started again has to start first: a Python process, some 0.3 s of an idle machine.
 """
 

@@ -44,6 +44,7 @@ class Scenario:
     title: str
     play: Callable[[Stage, Options], Played]
     keeps: bool = False  # Consul is a server with a disk, not a dev agent
+    refuses: bool = False  # for a while no gateway listens: what is refused then is no fault of one
 
 
 def _pair(name: str, stage: Stage, options: Options) -> Played:
@@ -73,6 +74,10 @@ def _restarted(stage: Stage, options: Options) -> Played:
     return 1, *consul_events.gateway_restarted(stage)
 
 
+def _replaced(stage: Stage, options: Options) -> Played:
+    return 1, *consul_events.gateway_replaced(stage)
+
+
 def _cycles(stage: Stage, options: Options) -> Played:
     return 1, *consul_events.cycles(stage, options.cycles)
 
@@ -89,7 +94,8 @@ SCENARIOS = {
     "consul-stop-http": Scenario("the same, Consul's own HTTP checks", _stopped_http, keeps=True),
     "consul-empty": Scenario("Consul restarted empty", _empty),
     "leader": Scenario("leader of three killed", lambda stage, options: (0, Times(), [])),
-    "restart": Scenario("gateway restarted while Consul is down", _restarted),
+    "restart": Scenario("gateway ended and started while Consul is down", _restarted, refuses=True),
+    "replace": Scenario("`gw up --replace` while Consul is down", _replaced),
     "cycles": Scenario("register and deregister, many times", _cycles),
 }
 

@@ -37,8 +37,21 @@ class RunningGateway(Restartable):
 
     def start(self, timeout: float = START_SECONDS) -> None:
         """Returns once /ready on the admin address says 200."""
+        self._launch(self._command, timeout)
+
+    def replace(self) -> None:
+        """`gw up --replace` beside it: returns once the new one is ready and the old one has ended."""
+        old = self._process
+        assert old is not None
+        self._launch([*self._command, "--replace"], START_SECONDS)
+        try:
+            old.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise Stuck(f"the replaced gateway did not end; see {self.log}") from None
+
+    def _launch(self, command: list[str], timeout: float) -> None:
         began = time.monotonic()
-        context = child(self._command, log=self.log, folder=self._folder, stop=signal.SIGINT)
+        context = child(command, log=self.log, folder=self._folder, stop=signal.SIGINT)
         self._process = self._stack.enter_context(context)
         self.pid = self._process.pid
         wait_until(self._is_ready, timeout, f"the gateway ready; see {self.log}")

@@ -145,7 +145,8 @@ class Aggregate:
         self._begin()
 
     def on_checks(self, services: Collection[str], nodes: Collection[str], index: int) -> None:
-        self._sweeps.explain(index)
+        if services or nodes:  # else only what a check says is another, and its service may be as well
+            self._sweeps.explain(index)
         for name in services:
             self._fetching.changed(name, index)
         for name in self._on_nodes(nodes):

@@ -44,9 +44,16 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def put(
-    consul: ConsulServer, name: str, port: int, *, node: str = "n1", check: str = "passing", weight: int = 1
+    consul: ConsulServer,
+    name: str,
+    port: int,
+    *,
+    node: str = "n1",
+    check: str = "passing",
+    output: str = "",
+    weight: int = 1,
 ) -> None:
-    """One instance straight into the catalog; `check` is its status, "" for no check."""
+    """One instance straight into the catalog; `check` is its status, "" for no check, and `output` what that says."""
     service = {
         "ID": f"{name}-{port}",
         "Service": name,
@@ -57,6 +64,7 @@ def put(
     body: dict[str, object] = {"Node": node, "Address": "127.0.0.1", "Service": service}
     if check:
         checked = {"CheckID": f"c-{name}-{port}", "Name": "app", "Status": check, "ServiceID": f"{name}-{port}"}
+        checked["Output"] = output
         body["Checks"] = [{**checked, "ServiceName": name, "Node": node}]
     consul.put("/v1/catalog/register", body)
 
@@ -155,6 +163,17 @@ async def test_what_hides_behind_an_explained_write_is_found_in_a_sweep_of_nodes
         await seen.wait_for("s01", weight, 7)
         assert "/v1/catalog/node/n1" in asked
         assert "/v1/health/service/s02" not in asked  # a sweep names what changed
+
+
+async def test_a_check_that_only_says_something_else_explains_no_write(
+    consul: ConsulServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeps, "LATE_SWEEP", 600.0)
+    monkeypatch.setattr(sweeps, "SWEEP_INTERVAL", 0.2)
+    async with watched(consul, *NAMES, budget=BUDGET) as seen:
+        await wait_for_all(seen)
+        put(consul, "s01", 9001, output="200 OK", weight=7)  # one write: the watch of the node's checks wakes, too
+        await seen.wait_for("s01", weight, 7)
 
 
 async def test_a_break_loses_nothing(consul: ConsulServer) -> None:
