@@ -7,6 +7,7 @@ nothing is asked of the gateway, and the figures are those of `gw_snapshot_gener
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import threading
@@ -76,12 +77,13 @@ class Shared:
 
 def _map(pid: int, name: str) -> mmap.mmap:
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        if str(entry.readlink()).startswith(f"/memfd:{name}"):
-            fd = os.open(entry, os.O_RDONLY)
-            try:
-                return memory.attach(fd, writable=False)
-            finally:
-                os.close(fd)
+        with contextlib.suppress(FileNotFoundError):  # one that was closed meanwhile is another's
+            if str(entry.readlink()).startswith(f"/memfd:{name}"):
+                fd = os.open(entry, os.O_RDONLY)
+                try:
+                    return memory.attach(fd, writable=False)
+                finally:
+                    os.close(fd)
     raise Stuck(f"process {pid} has no {name}")
 
 

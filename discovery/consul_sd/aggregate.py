@@ -4,7 +4,8 @@ Consul allows 200 connections per address and keeps the slot of one that has clo
 is over. So beyond a budget the services share
 
 - watches of all checks (see `check_watches`), which wake when any check of any service or node flips,
-- a watch of the catalog (/v1/catalog/services), which wakes when anything is registered, changed or removed,
+- a watch of the catalog (/v1/catalog/services), which wakes when anything is registered, changed or removed, and makes
+  Consul list every service each time, so that it is asked no more than once a second while changes come,
 
 and a few connections ask for the services that these name (see `fetching`). What they do not name is looked for in
 sweeps (see `sweeps`): node by node where each has a watch, else service by service.
@@ -13,6 +14,7 @@ sweeps (see `sweeps`): node by node where each has a watch, else service by serv
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from random import Random
 
 import trio
@@ -23,6 +25,7 @@ from discovery.consul_sd.decode import DecodeError, decode_services
 from discovery.consul_sd.errors import ConsulError
 from discovery.consul_sd.fetching import FETCHERS, Fetching
 from discovery.consul_sd.node_services import NodeServices
+from discovery.consul_sd.pacing import Bucket
 from discovery.consul_sd.reports import Reports
 from discovery.consul_sd.service import ServiceWatch
 from discovery.consul_sd.sweeps import Sweeps
@@ -31,6 +34,7 @@ from discovery.consul_sd.watch import Connect, watch
 Catalog = Mapping[str, tuple[str, ...]]
 
 KEY = "catalog of all services"
+CATALOG_PACE = 1.0  # seconds between two answers of the catalog, once two have come quickly
 BEGIN_WAIT = 1.0  # seconds that the watches have to begin before services are asked for all the same
 
 
@@ -81,7 +85,12 @@ class Aggregate:
                 if not self._is_told:
                     self._reports.add(KEY)
                     nursery.start_soon(
-                        watch, self._connect, _query_catalog, self._on_catalog, self._on_catalog_failure, self._random
+                        partial(watch, bucket=Bucket(CATALOG_PACE)),
+                        self._connect,
+                        _query_catalog,
+                        self._on_catalog,
+                        self._on_catalog_failure,
+                        self._random,
                     )
         finally:
             if not self._is_told:

@@ -41,6 +41,11 @@ class Asking:
         self._aggregate_scope = trio.CancelScope()
         self._session: trio.Nursery | None = None
 
+    @property
+    def is_together(self) -> bool:
+        """Are the services beyond the budget?"""
+        return self._aggregate is not None
+
     def begin(self, session: trio.Nursery) -> None:
         """From now on, in this nursery."""
         self._session = session

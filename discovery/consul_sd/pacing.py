@@ -16,17 +16,20 @@ LAST_DELAY = 5.0  # ...to this
 class Bucket:
     """Limits the rate of one watch's queries. `now` is a steady clock, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, shortest: float = SHORTEST) -> None:
+        """`shortest` may be set anew at any time; at most LONGEST."""
+        self.shortest = shortest
         self._tokens = float(BURST)
-        self._interval = SHORTEST
+        self._interval = shortest
         self._at = 0.0
 
     def take(self, now: float) -> float:
         """Takes a token; returns the seconds to wait before using it."""
+        self._interval = max(self._interval, self.shortest)
         self._tokens = min(BURST, self._tokens + max(0.0, now - self._at) / self._interval)
         self._at = now
         if self._tokens >= BURST:
-            self._interval = SHORTEST
+            self._interval = self.shortest
         if self._tokens >= 1:
             self._tokens -= 1
             return 0.0

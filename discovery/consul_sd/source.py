@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import trio
 
+from discovery.consul_sd.aggregate import CATALOG_PACE
 from discovery.consul_sd.asking import Asking
 from discovery.consul_sd.client import WAIT, ConsulClient, Reply
 from discovery.consul_sd.decode import decode_services
@@ -22,6 +24,7 @@ from discovery.consul_sd.fetching import FETCH_WAIT
 from discovery.consul_sd.freshness import Freshness
 from discovery.consul_sd.kv import KeyWatch
 from discovery.consul_sd.names import CONSUL
+from discovery.consul_sd.pacing import SHORTEST, Bucket
 from discovery.consul_sd.permissions import TO_READ_CATALOG, Permission, to_read_keys, to_read_service
 from discovery.consul_sd.reports import Reports
 from discovery.consul_sd.rights import Rights
@@ -73,6 +76,7 @@ class ConsulSource:
         self._upkeep: dict[str, trio.CancelScope] = {}
         self._catalog: Mapping[str, tuple[str, ...]] = {}  # as last answered
         self._restored: SavedView | None = None  # until the watches that go on from it have begun
+        self._catalog_bucket = Bucket()
         self._has_catalog = False
         self._keys: KeyWatch | None = None
         self._rights = Rights(self.name, self._doubtful, self._on_denied)
@@ -182,7 +186,12 @@ class ConsulSource:
             return
         self._reports.add(CATALOG)
         session.start_soon(
-            watch, self._connect, _query_catalog, self._on_catalog, self._on_catalog_failure, self._random
+            partial(watch, bucket=self._catalog_bucket),
+            self._connect,
+            _query_catalog,
+            self._on_catalog,
+            self._on_catalog_failure,
+            self._random,
         )
 
     def _start_keys(self, session: trio.Nursery) -> None:
@@ -289,6 +298,7 @@ class ConsulSource:
         if catalog != self._catalog or not self._has_catalog:
             self._catalog, self._has_catalog = catalog, True
             self._reconcile()
+        self._catalog_bucket.shortest = CATALOG_PACE if self._asking.is_together else SHORTEST
         self._reports.succeeded(CATALOG, reply, is_doubtful=not catalog)
 
     def _on_catalog_failure(self, error: ConsulError) -> None:

@@ -34,10 +34,17 @@ OnFailure = Callable[[ConsulError], None]
 
 
 async def watch(
-    connect: Connect, query: Query, on_reply: OnReply, on_failure: OnFailure, random: Random, index: int = 0
+    connect: Connect,
+    query: Query,
+    on_reply: OnReply,
+    on_failure: OnFailure,
+    random: Random,
+    index: int = 0,
+    bucket: Bucket | None = None,
 ) -> NoReturn:
-    """Runs the query on a connection of its own until cancelled; `index` is that of an answer to go on from."""
-    bucket, backoff = Bucket(), Backoff(random)
+    """Runs the query on a connection of its own until cancelled; `index` is that of an answer to go on from. `bucket`
+    limits how often, in place of one as it is by default."""
+    bucket, backoff = bucket or Bucket(), Backoff(random)
     async with connect() as client:
         while True:
             await trio.sleep(bucket.take(trio.current_time()))

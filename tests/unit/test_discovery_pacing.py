@@ -30,6 +30,20 @@ def test_after_a_quiet_time_a_change_passes_at_once_again() -> None:
     assert bucket.take(now) == pytest.approx(SHORTEST)
 
 
+def test_a_slower_one_lets_the_same_burst_pass_and_may_become_so_at_any_time() -> None:
+    bucket, now = Bucket(), 0.0
+    assert [bucket.take(now) for _ in range(BURST)] == [0.0] * BURST
+    bucket.shortest = 0.8
+    delays = []
+    for _ in range(3):
+        delays.append(bucket.take(now))
+        now += delays[-1]
+    assert delays == pytest.approx([0.8, LONGEST, LONGEST])
+    now += BURST * LONGEST
+    assert [bucket.take(now) for _ in range(BURST)] == [0.0] * BURST
+    assert bucket.take(now) == pytest.approx(0.8)
+
+
 def test_the_backoff_doubles_with_jitter_and_starts_anew() -> None:
     backoff = Backoff(Random(1))
     for ceiling in (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0):
