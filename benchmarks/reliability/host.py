@@ -83,7 +83,7 @@ class Host(Restartable):
         except subprocess.TimeoutExpired:
             raise Stuck(f"the replaced gateway did not end; see {self.log}") from None
         if old.returncode:
-            raise Stuck(f"the replaced gateway ended with {old.returncode}; see {self.log}")
+            raise Stuck(f"the replaced gateway ended with {old.returncode}:\n{self.log.read_text()[-8000:]}")
         self._process = new
         self._await_ready(new)
 
