@@ -21,7 +21,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -159,3 +159,10 @@ def wait_until(predicate: Callable[[], object], deadline: float = 10.0, *, what:
         if time.monotonic() > end:
             raise AssertionError(f"{what} did not come true within {deadline} s")
         time.sleep(0.01)
+
+
+def wait_for_checks(backends: Sequence[Backend], more: int = 4) -> None:
+    """Until each of them has been asked for its health so often again."""
+    before = [each.stats()["health_checks"] for each in backends]
+    for each, count in zip(backends, before, strict=True):
+        wait_until(lambda each=each, count=count: each.stats()["health_checks"] >= count + more, what="health checks")  # type: ignore[misc]

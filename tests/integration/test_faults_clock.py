@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
-from tests.backends import start_backend
+from tests.backends import start_backend, wait_for_checks
 from tests.gateway_config import one_service
 from tests.gateways import ROOT, start_gateway
 from tests.loads import start_load, tell
@@ -63,9 +63,7 @@ def test_a_clock_that_is_set_changes_nothing(tmp_path: Path) -> None:
                 set_clock(ahead)
                 gateway.wait_until(lambda ahead=ahead: all(abs(at - time.time() - ahead) < 60 for at in probed()))  # type: ignore[misc]
                 load.wait_for(300)
-                checks = [each.stats()["health_checks"] for each in backends]
-                for each, count in zip(backends, checks, strict=True):
-                    gateway.wait_until(lambda each=each, count=count: each.stats()["health_checks"] > count + 3)  # type: ignore[misc]
+                wait_for_checks(backends)
             report = load.stop()
         tell("load", report.summary())
         assert report.failures == ()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends import Backend, start_backend
+from tests.backends import Backend, start_backend, wait_for_checks
 from tests.gateway_config import one_service
 from tests.gateways import ROOT, RunningGateway, start_gateway
 from tests.loads import start_load, tell
@@ -50,9 +50,7 @@ def test_a_whole_gateway_that_was_suspended_goes_on(gateway: RunningGateway, bac
         for pid in everybody:
             os.kill(pid, signal.SIGCONT)
         load.wait_for(300)
-        checks = [each.stats()["health_checks"] for each in backends]
-        for each, count in zip(backends, checks, strict=True):
-            gateway.wait_until(lambda each=each, count=count: each.stats()["health_checks"] > count + 3)  # type: ignore[misc]
+        wait_for_checks(backends)
         report = load.stop()
     tell("load", report.summary())
     assert report.failures == ()
