@@ -18,9 +18,9 @@ import sys
 import time
 from dataclasses import asdict, dataclass, field
 
-TIMEOUT = (
-    30.0  # seconds for a request and its connection: more than any promise of the gateway, so that its own end shows
-)
+# Seconds for a request and its connection: more than any promise of the gateway, so that its own end shows.
+TIMEOUT = 30.0
+REFUSED = "connection refused: nobody listens"
 KINDS = {  # kind: share of the rate, connections
     "GET": (0.70, 28),
     "POST": (0.10, 6),
@@ -125,7 +125,7 @@ class Client:
         except TimeoutError:
             cause = f"no answer within {TIMEOUT:g} s"
         except ConnectionRefusedError:
-            cause = "connection refused: nobody listens"
+            cause = REFUSED
         except (OSError, asyncio.IncompleteReadError) as error:
             cause = f"{'kept' if was_used else 'new'} connection lost: {type(error).__name__}"
         if cause:

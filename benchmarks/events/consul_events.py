@@ -114,8 +114,7 @@ def gateway_restarted(stage: Stage) -> tuple[Times, list[str]]:
     ended = time.monotonic()
     stage.gateway.start()
     ready = time.monotonic()
-    time.sleep(2.0)
-    used = _in_use(Shared(stage.gateway.pid).instances(SERVICE)[1])
+    used = _used_by_the_new_one(stage)
     note = f"drained in {ended - began:.1f} s, ready again {ready - ended:.1f} s later with {used} instances in use"
     return Times(), [f"{note}; requests that were refused while no gateway ran are counted as failed"]
 
@@ -127,9 +126,14 @@ def gateway_replaced(stage: Stage) -> tuple[Times, list[str]]:
     began = time.monotonic()
     stage.gateway.replace()
     over = time.monotonic()
-    time.sleep(2.0)
-    used = _in_use(Shared(stage.gateway.pid).instances(SERVICE)[1])
+    used = _used_by_the_new_one(stage)
     return Times(), [f"the old one was gone after {over - began:.1f} s; the new one has {used} instances in use"]
+
+
+def _used_by_the_new_one(stage: Stage) -> int:
+    """How many instances, once its probes have had their time."""
+    time.sleep(2.0)
+    return _in_use(Shared(stage.gateway.pid).instances(SERVICE)[1])
 
 
 def cycles(stage: Stage, count: int) -> tuple[Times, list[str]]:

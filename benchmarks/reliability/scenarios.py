@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.events.stage import Instance, load_on
-from benchmarks.events.stage import environment as importing
 from benchmarks.reliability import faults, leaks
 from benchmarks.reliability.faults import Stage
 from benchmarks.reliability.figures import Row, refusals
@@ -138,7 +137,7 @@ def _host(
 ) -> Host:
     listed = ", ".join(f'"http://{each.address}"' for each in instances)
     config = CONFIG.format(instances=listed, slow=slow.address)
-    marked = environment(leaks.MARK, run_id, importing())
+    marked = environment(leaks.MARK, run_id)
     return Host(options.command, folder, config, options.workers, marked, delay=delay)
 
 

@@ -37,25 +37,28 @@ class RunningGateway(Restartable):
 
     def start(self, timeout: float = START_SECONDS) -> None:
         """Returns once /ready on the admin address says 200."""
-        self._launch(self._command, timeout)
+        began = time.monotonic()
+        self._launch(self._command)
+        wait_until(self._is_ready, timeout, f"the gateway ready; see {self.log}")
+        self.ready_seconds = time.monotonic() - began
 
     def replace(self) -> None:
         """`gw up --replace` beside it: returns once the new one is ready and the old one has ended."""
         old = self._process
         assert old is not None
-        self._launch([*self._command, "--replace"], START_SECONDS)
+        self._launch([*self._command, "--replace"])
         try:
-            old.wait(START_SECONDS)
+            returncode = old.wait(START_SECONDS)
         except subprocess.TimeoutExpired:
             raise Stuck(f"the replaced gateway did not end; see {self.log}") from None
+        if returncode:
+            raise Stuck(f"the replaced gateway ended with {returncode}; see {self.log}")
+        wait_until(self._is_ready, START_SECONDS, f"the new gateway ready; see {self.log}")
 
-    def _launch(self, command: list[str], timeout: float) -> None:
-        began = time.monotonic()
+    def _launch(self, command: list[str]) -> None:
         context = child(command, log=self.log, folder=self._folder, stop=signal.SIGINT)
         self._process = self._stack.enter_context(context)
         self.pid = self._process.pid
-        wait_until(self._is_ready, timeout, f"the gateway ready; see {self.log}")
-        self.ready_seconds = time.monotonic() - began
 
     def _is_ready(self) -> bool:
         assert self._process is not None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.events import __main__ as command
-from benchmarks.events.client import KINDS, Report, cause_of, message
+from benchmarks.events.client import KINDS, REFUSED, Report, cause_of, message
 from benchmarks.events.figures import (
     Row,
     Times,
@@ -114,3 +115,16 @@ def test_a_request_says_what_it_is() -> None:
 )
 def test_the_cause_of_a_failure_is_the_gateways_reason(body: bytes, cause: str) -> None:
     assert cause_of(404, body) == cause
+
+
+@pytest.mark.parametrize(
+    ("name", "causes", "is_failed"),
+    [
+        ("kill", {}, False),
+        ("kill", {REFUSED: 1}, True),
+        ("restart", {REFUSED: 500}, False),
+        ("restart", {REFUSED: 500, "503 no_healthy_instance": 1}, True),
+    ],
+)
+def test_only_refusals_while_nobody_listens_are_no_failure(name: str, causes: dict[str, int], is_failed: bool) -> None:
+    assert command.failed_idempotent(replace(ROW, name=name, idempotent=causes)) is is_failed
