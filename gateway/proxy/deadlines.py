@@ -83,6 +83,16 @@ class Deadlines:
             elif timed.deadline != NEVER:
                 self._queue(timed, timed.deadline)
 
+    def postpone(self, seconds: float) -> None:
+        """Move every deadline by this much: time that nobody was there to use. Costs a look at each of them."""
+        ticks = int(seconds / TICK)  # an entry may wake before its deadline, never a tick after it
+        self._buckets = {tick + ticks: bucket for tick, bucket in self._buckets.items()}
+        self._ticks = [tick + ticks for tick in self._ticks]  # in the order of a heap still
+        for bucket in self._buckets.values():
+            for timed in bucket:
+                timed.deadline += seconds
+                timed.wakes_at += ticks * TICK
+
     def next_at(self) -> float:
         """When `expire` wants to be called next; NEVER when nothing is queued."""
         while self._ticks:

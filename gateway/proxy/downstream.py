@@ -217,6 +217,11 @@ class Downstream(Timed):
         if self.is_idle or self.state is _PROXY_HEADER:
             self._ctx.deadlines.arm(self, min(self.deadline, self._ctx.now + DRAIN_IDLE))
 
+    def on_standstill(self, seconds: float) -> None:
+        """The worker did not run for so long; what is queued in `Deadlines` has been moved already."""
+        if self._exchange is not None:
+            self._exchange.deadline += seconds
+
     def crash(self) -> None:
         """A fault of the gateway's own in handling this connection."""
         exchange = self._exchange

@@ -118,10 +118,7 @@ class WorkerPool:
     def wake(self) -> None:
         """Tell every worker that a new snapshot is on the board."""
         for slot in self._slots:
-            try:
-                os.eventfd_write(slot.wake, 1)
-            except BlockingIOError:
-                log.debug("worker has not read its eventfd for very long", worker=slot.number)
+            slot.notify()
 
     def reopen_logs(self) -> None:
         """Every worker opens its access log anew."""
@@ -140,7 +137,7 @@ class WorkerPool:
         """Have so many workers from now on, who accept from what is listened on now."""
         if self._keepers is None:  # none has begun
             for slot in self._slots:
-                os.close(slot.wake)
+                slot.close()
             self._slots[:] = [new_slot(n) for n in range(workers)]
             self._listeners.workers = workers
             self._ledger.use(workers)
@@ -176,7 +173,7 @@ class WorkerPool:
     def _forget(self, slot: Slot) -> None:
         """A worker too many has gone."""
         self._slots.remove(slot)
-        os.close(slot.wake)
+        slot.close()
         self._ledger.use(self._slots[-1].number + 1)
         self._on_change()
 
@@ -222,7 +219,7 @@ class WorkerPool:
                 self._watchers.cancel_scope.cancel()
         finally:
             for slot in self._slots:
-                os.close(slot.wake)
+                slot.close()
         return self._halted
 
     async def _keep(self, slot: Slot) -> None:

@@ -6,8 +6,10 @@ events are taken until none is left or the turn's time is over, and trio's other
 signals) get their turn. Within a turn the loop waits in this epoll and not in trio's: the next event of a
 worker that is not idle comes before the turn is over, and costs no pass through trio.
 
-What has arrived is read before anything is called too late: after a standstill (a suspended machine, a starved
-process) answers wait in thousands of sockets, and none of those connections timed out.
+What has arrived is read before anything is called too late: of a starved process, answers wait in thousands of
+sockets, and none of those connections timed out. Time in which the process did not run at all (stopped, or its machine
+suspended) is nobody's: every deadline moves by it. Else whatever was sent just after it, by a clock read before it,
+would be late before anybody could answer.
 
 Per batch, not per event: the clocks are read, the board's generation is checked (before any instance
 is picked), access log lines and counters are written, due deadlines are called.
@@ -30,6 +32,7 @@ from typing import Final, Protocol
 import trio
 
 from gateway.proxy.context import Context
+from gateway.proxy.downstream import Downstream
 from gateway.proxy.transport import Connecting, Transport
 from gateway.worker.pipes import Pipes
 from gateway.worker.wire import Wire
@@ -37,7 +40,8 @@ from gateway.worker.wire import Wire
 TURN_SECONDS: Final = 0.05  # then trio's other tasks get a turn
 _SHORTEST: Final = 0.001  # seconds that epoll can wait
 _EVENTS: Final = 512  # per batch
-_STANDSTILL: Final = 0.5  # seconds that a wait took beyond any that was asked for
+_LONGEST: Final = 0.5  # seconds that it waits at a time, so that
+_STANDSTILL: Final = 1.0  # seconds between two looks at the clock are more than any wait and any batch take
 _PUT_OFF: Final = 16  # full batches in a row before deadlines are looked at all the same
 
 
@@ -65,7 +69,6 @@ class Loop:
         self._closed: list[tuple[Handler, socket.socket]] = []
         self._date_at = 0
         self._put_off = 0
-        self._has_stood = False
         self.read_clocks()
 
     # --- registrations ------------------------------------------------------------------------------
@@ -109,8 +112,9 @@ class Loop:
     async def run(self) -> None:
         """Serve until `is_stopping`."""
         deadlines = self.ctx.deadlines
+        self.read_clocks()
         while not self.is_stopping:
-            wait = max(0.0, deadlines.next_at() - time.monotonic())
+            wait = min(max(0.0, deadlines.next_at() - time.monotonic()), _LONGEST)
             with trio.move_on_after(wait):
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
             self.turn()
@@ -120,19 +124,15 @@ class Loop:
         """Take batches, and wait for more of them, until nothing comes any more or the time is over."""
         poll = self._epoll.poll
         ctx = self.ctx
-        self.read_clocks()
-        self._has_stood = False
+        self._pass_time()
         end = ctx.now + seconds
         events = poll(0, _EVENTS)
         while True:
             self._batch(events)
             if self.is_stopping or not events or ctx.now >= end:
                 return
-            before = ctx.now
-            events = poll(max(_SHORTEST, min(end, ctx.deadlines.next_at()) - before), _EVENTS)
-            self.read_clocks()
-            # Stopped and continued meanwhile: the poll was cut short by that, whatever has arrived.
-            self._has_stood = ctx.now - before > _STANDSTILL
+            events = poll(max(_SHORTEST, min(end, ctx.deadlines.next_at()) - ctx.now), _EVENTS)
+            self._pass_time()
 
     def read_clocks(self) -> None:
         ctx = self.ctx
@@ -141,6 +141,19 @@ class Loop:
         if int(wall) != self._date_at:
             self._date_at = int(wall)
             ctx.date = formatdate(wall, usegmt=True).encode()
+
+    def _pass_time(self) -> None:
+        before = self.ctx.now
+        self.read_clocks()
+        if self.ctx.now - before > _STANDSTILL:
+            self._on_standstill(self.ctx.now - before)
+
+    def _on_standstill(self, seconds: float) -> None:
+        self.ctx.report("warning", "the worker did not run: its timeouts are longer by that", seconds=round(seconds, 1))
+        self.ctx.deadlines.postpone(seconds)
+        for wire in self.wires():
+            if isinstance(wire.machine, Downstream):
+                wire.machine.on_standstill(seconds)
 
     def close(self) -> None:
         """Close every connection at once."""
@@ -172,7 +185,7 @@ class Loop:
             except Exception:
                 self._crash(wire)
         if ctx.deadlines.next_at() <= ctx.now:
-            if (len(events) == _EVENTS or self._has_stood) and self._put_off < _PUT_OFF:
+            if len(events) == _EVENTS and self._put_off < _PUT_OFF:
                 self._put_off += 1
             else:
                 self._put_off = 0

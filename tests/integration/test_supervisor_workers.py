@@ -143,6 +143,20 @@ async def test_workers_become_ready_and_drain_to_a_clean_end() -> None:
         assert all(map(is_gone, pids))
 
 
+async def test_what_is_published_after_the_end_wakes_nobody_and_writes_nowhere() -> None:
+    async with gang("ready(); serve()", workers=2) as it:
+        await it.wait_until(lambda: it.pool.is_ready)
+        it.pool.drain()
+        await it.wait_until(lambda: it.outcome is not None)
+        reused = [os.eventfd(0) for _ in range(8)]  # whoever has the workers' numbers now
+        it.pool.wake()
+        for fd in reused:
+            os.set_blocking(fd, False)
+            with pytest.raises(BlockingIOError):
+                os.eventfd_read(fd)
+            os.close(fd)
+
+
 async def test_an_ejection_is_passed_on_and_a_probes_success_is_told_to_the_workers() -> None:
     script = """
 tell("ejection", service="web", instance="10.0.0.1:80", detail="status 503", is_over=False)

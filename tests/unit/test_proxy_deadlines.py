@@ -97,3 +97,20 @@ def test_a_deadline_that_raises_costs_no_other_one_its_call() -> None:
         deadlines.expire(101.0)
     deadlines.expire(101.0)
     assert [len(noted.calls) for noted in others] == [1] * 20
+
+
+def test_all_deadlines_are_postponed_alike_and_none_is_lost() -> None:
+    deadlines, noted, forgotten = Deadlines(), [Noted() for _ in range(50)], Noted()
+    for number, each in enumerate(noted):
+        deadlines.arm(each.timed, 100.0 + number * 0.013)
+        deadlines.arm(each.timed, 100.0 + number * 0.017)  # later than its entry
+    deadlines.arm(forgotten.timed, 100.2)
+    deadlines.postpone(7.123)
+    deadlines.forget(forgotten.timed)
+    pass_time(deadlines, 100.0, 110.0)
+    for number, each in enumerate(noted):
+        at = 107.123 + number * 0.017
+        assert len(each.calls) == 1
+        assert at <= each.calls[0] <= at + TICK + 0.011
+    assert forgotten.calls == []
+    assert deadlines.next_at() == NEVER
