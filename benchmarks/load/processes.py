@@ -25,7 +25,8 @@ def free_ports(count: int) -> tuple[int, ...]:
     found: list[int] = []
     with contextlib.ExitStack() as held:
         candidates = range(_FIRST_PORT, max(first_outgoing, _FIRST_PORT))
-        for port in random.sample(candidates, len(candidates)) + [0] * count:
+        # Never the same in two runs, whatever has seeded `random`: what one left behind is not for another.
+        for port in random.SystemRandom().sample(candidates, len(candidates)) + [0] * count:
             if len(found) == count:
                 break
             each = held.enter_context(socket.socket())

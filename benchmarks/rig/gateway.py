@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import signal
 import subprocess
 import time
@@ -56,7 +57,9 @@ class RunningGateway(Restartable):
         wait_until(self._is_ready, START_SECONDS, f"the new gateway ready; see {self.log}")
 
     def _launch(self, command: list[str]) -> None:
-        context = child(command, log=self.log, folder=self._folder, stop=signal.SIGINT)
+        # What Consul said last is kept here: in the user's own place it would come back in a later run.
+        own = {**os.environ, "XDG_STATE_HOME": str(self._folder / "state")}
+        context = child(command, log=self.log, folder=self._folder, environment=own, stop=signal.SIGINT)
         self._process = self._stack.enter_context(context)
         self.pid = self._process.pid
 

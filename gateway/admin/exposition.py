@@ -88,11 +88,11 @@ class _Lines:
     """What the library wrote for families that have the same rows, in one format."""
 
     def __init__(self, families: Sequence[Family], encode: Encode) -> None:
-        self._labels = families[0].labels
+        self._labels = [label.encode() for label in families[0].labels]
         self._rows: dict[Labels, _Row] = {}
         written = [_with_blanks(family, encode) for family in families]
         self._comments = [comments for comments, _ in written]
-        self._patterns = [pattern for _, pattern in written]
+        self._pattern = _CUT.join(pattern.encode() for _, pattern in written)
 
     def write(self, rows: Sequence[tuple[Labels, Values]], pieces: list[bytes]) -> None:
         """Append the families' text for these rows, without line feeds at the ends."""
@@ -115,13 +115,12 @@ class _Lines:
 
     def _fill(self, labels: Labels) -> bytes:
         """The lines of a row, %b where its numbers go."""
-        values = dict(zip(self._labels, map(_escaped, labels), strict=True))
-        return _CUT.join((pattern % values).encode() for pattern in self._patterns)
+        return self._pattern % dict(zip(self._labels, map(_escaped, labels), strict=True))
 
 
 def _with_blanks(family: Family, encode: Encode) -> tuple[bytes, str]:
     """The library's comments for a family, and the lines of a row with blanks for labels and numbers."""
-    blanks = tuple(f"%({label})s" for label in family.labels)
+    blanks = tuple(f"%({label})b" for label in family.labels)
     written = encode(GatewayCollector((Measured((family,), [(blanks, (0.0,) * width(family))]),))).decode()
     lines = [line for line in written.split("\n") if line and line != _END]
     samples = (line.rpartition(" ")[0] for line in lines if not line.startswith("#"))
@@ -134,9 +133,9 @@ def width(family: Family) -> int:
     return len(family.bounds) + 3 if family.kind == "histogram" else max(1, len(family.parts))
 
 
-def _escaped(value: str) -> str:
+def _escaped(value: str) -> bytes:
     """A label's value as both formats have it, to stand in a template."""
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"").replace("%", "%%")
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"").replace("%", "%%").encode()
 
 
 class _Numbers(dict[float, bytes]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -136,8 +136,17 @@ def test_workers_begin_at_different_instances() -> None:
         assert len({each.cell for each in firsts if each is not None}) == 4, balance
 
 
-def test_random_follows_weights() -> None:
+@pytest.fixture
+def _same_dice() -> Iterator[None]:
+    """As often as it runs. Tests that come after it throw their own: two processes must not draw the same ports."""
+    before = random.getstate()
     random.seed(7)
+    yield
+    random.setstate(before)
+
+
+@pytest.mark.usefixtures("_same_dice")
+def test_random_follows_weights() -> None:
     instances = service([1, 2, 7])
     picker = make_picker("random", instances, ledger(), 0, 0)
     picked = Counter(picker.pick(0.0, b"", ()) for _ in range(20_000))
