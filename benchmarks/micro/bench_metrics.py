@@ -20,7 +20,7 @@ from gateway.admin.exposition import Exposition, GatewayCollector
 from gateway.admin.facts import Facts, ServiceFacts
 from gateway.admin.metrics import measure, read_ledger
 from gateway.shm.ledger import Ledger
-from tests.unit.fake_gateway import count, instance, make_facts, make_ledger
+from tests.unit.fake_gateway import count, figures, instance, make_facts, make_ledger
 
 WORKERS = 4
 PER_SERVICE = 10
@@ -65,15 +65,15 @@ def bench(instances: int, accept: str) -> str:
     reads, measures, writes = [], [], []
     for _ in range(ROUNDS):
         traffic(ledger, instances)
-        took, reading = timed(partial(read_ledger, facts, ledger, time.time()))
+        took, reading = timed(partial(read_ledger, facts, figures(facts), ledger, time.time()))
         reads.append(took)
         took, measured = timed(partial(measure, reading))
         measures.append(took)
         took, (body, _) = timed(partial(exposition.render, measured, accept))
         writes.append(took)
     library, _ = timed(partial(choose_encoder(accept)[0], GatewayCollector(measured)))
-    figures = (min(reads), min(measures), writes[0], min(writes), library)
-    return "".join(f"{each:9.1f}" for each in figures) + f"{len(body.splitlines()):9} {len(body) / 1e6:8.2f}"
+    columns = (min(reads), min(measures), writes[0], min(writes), library)
+    return "".join(f"{each:9.1f}" for each in columns) + f"{len(body.splitlines()):9} {len(body) / 1e6:8.2f}"
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from gateway.admin import families as f
 from gateway.admin.exposition import Measured, Values
-from gateway.admin.facts import Facts, RouteFacts, TraceFacts
+from gateway.admin.facts import Facts, RouteFacts, ServiceFigures, TraceFacts
 from gateway.admin.families import Labels
 from gateway.admin.process import ProcessFigures, read_process
 from gateway.admin.status import instance_totals
@@ -33,8 +33,6 @@ from gateway.shm.layout import (
 )
 from gateway.shm.ledger import Ledger
 
-WELL: Final = ("healthy", "unchecked")  # healthcheck.model.Health words that count as 1 in gw_instance_healthy
-
 ReadProcess = Callable[[int], ProcessFigures | None]
 Rows = list[tuple[Labels, Values]]
 
@@ -45,7 +43,8 @@ _outcomes: Final = itemgetter(*(word for word, _ in OUTCOMES))
 class Reading:
     """Facts and all counters that belong to them, at one moment: nothing in it changes any more."""
 
-    facts: Facts
+    facts: Facts  # less the services
+    services: Sequence[ServiceFigures]
     at: float  # Unix seconds
     instances: dict[int, tuple[int, ...]]  # by cell
     routes: dict[int, RouteTotals]  # by cell
@@ -54,12 +53,13 @@ class Reading:
     propagation: tuple[tuple[int, ...], int]
 
 
-def read_ledger(facts: Facts, ledger: Ledger, now: float) -> Reading:
+def read_ledger(facts: Facts, services: Sequence[ServiceFigures], ledger: Ledger, now: float) -> Reading:
     """What `measure` needs; `now` is Unix seconds. Quick, and not for threads: the ledger is also retired from."""
     return Reading(
         facts=facts,
+        services=services,
         at=now,
-        instances=instance_totals(facts, ledger),
+        instances=instance_totals([each.cell for service in services for each in service.instances], ledger),
         routes={cell: ledger.route_totals(cell) for cell in (NO_ROUTE_CELL, *(route.cell for route in facts.routes))},
         rows={worker.id: ledger.row(worker.id) for worker in facts.workers},
         totals=ledger.totals(),
@@ -73,7 +73,7 @@ def measure(reading: Reading, read: ReadProcess = read_process) -> list[Measured
         *_requests(reading),
         *_totals(reading.totals, reading.facts.traces),
         *_instances(reading),
-        *_services(reading.facts),
+        *_services(reading.services),
         *_workers(reading),
         *_control_plane(reading),
         *_processes(reading.facts, read),
@@ -124,31 +124,31 @@ def _totals(totals: LedgerTotals, traces: TraceFacts) -> Iterator[Measured]:
 def _instances(reading: Reading) -> Iterator[Measured]:
     families = (f.ATTEMPTS, f.LATENCIES, f.IN_FLIGHT, f.HEALTHY, f.ELIGIBLE, f.CHECKS, f.EJECTIONS, f.FLAPS)
     rows: Rows = []
-    for service in reading.facts.services:
-        for instance in service.instances:
-            totals = reading.instances[instance.cell]
+    for service in reading.services:
+        for address, cell, is_well, eligible, checks_ok, checks_failed, flaps in service.instances:
+            totals = reading.instances[cell]
             values = (
                 *_outcomes(totals),
                 *histogram(totals[I_LATENCY:], totals[I_LATENCY_US]),
                 totals[I_IN_FLIGHT],
-                instance.health in WELL,
-                instance.eligible,
-                instance.checks_ok,
-                instance.checks_failed,
+                is_well,
+                eligible,
+                checks_ok,
+                checks_failed,
                 totals[I_EJECTIONS],
-                instance.flaps,
+                flaps,
             )
-            rows.append(((service.name, instance.address), values))
+            rows.append(((service.name, address), values))
     yield Measured(families, rows)
 
 
-def _services(facts: Facts) -> Iterator[Measured]:
+def _services(services: Sequence[ServiceFigures]) -> Iterator[Measured]:
     rows: Rows = [
         (
             (each.name,),
             (len(each.instances), sum(instance.eligible for instance in each.instances), each.is_failing_open),
         )
-        for each in facts.services
+        for each in services
     ]
     yield Measured((f.INSTANCES, f.ELIGIBLE_INSTANCES, f.FAILING_OPEN), rows)
 

@@ -41,9 +41,9 @@ scrape_configs:
 
 There are 34 series for each instance, 18 of them its histogram, and for each route its histogram and one for each
 status code seen. An answer for 1,000 instances in 100 services has 36,000 lines and 3.3 MB. With new figures for
-nearly all of them it takes 42 to 51 ms (medians of runs of `python -m benchmarks.micro.bench_scrape`), the first one 64
-to 83 ms; the CPU time is the supervisor's and as long, half of it in a thread beside its loop, so that probes are not
-delayed. Workers do nothing for a scrape. Who does not need the histograms of instances can leave them out:
+nearly all of them it takes 38 to 45 ms (medians of runs of `python -m benchmarks.micro.bench_scrape`), the first one 50
+to 93 ms; the CPU time is the supervisor's and as long, four fifths of it in a thread beside its loop, so that probes
+are not delayed. Workers do nothing for a scrape. Who does not need the histograms of instances can leave them out:
 
 ```yaml
     metric_relabel_configs:

@@ -81,7 +81,7 @@ def make_app(facade: Facade, bound: str) -> Secured:
     one_at_a_time = trio.CapacityLimiter(1)
 
     async def show_metrics(request: Request) -> Response:
-        reading = metrics.read_ledger(facade.facts(), facade.ledger, time.time())
+        reading = metrics.read_ledger(facade.overview(), facade.figures(), facade.ledger, time.time())
         accept = request.headers.get("accept", "")
 
         def write() -> tuple[bytes, str]:

@@ -7,7 +7,7 @@ UTC, durations seconds, sizes bytes; totals never go backward while the supervis
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, TypedDict
 
 from discovery.model import Problem
@@ -273,9 +273,8 @@ def worker_status(worker: WorkerFacts, ledger: Ledger, usage: Callable[[int], Us
     )
 
 
-def instance_totals(facts: Facts, ledger: Ledger) -> dict[int, tuple[int, ...]]:
-    """The summed ledger words of every instance, by cell; read in one go, which thousands of them need."""
-    cells = [instance.cell for service in facts.services for instance in service.instances]
+def instance_totals(cells: Collection[int], ledger: Ledger) -> dict[int, tuple[int, ...]]:
+    """The summed ledger words of instances, by cell; read in one go, which thousands of them need."""
     if not cells:
         return {}
     first = min(cells)
@@ -284,7 +283,7 @@ def instance_totals(facts: Facts, ledger: Ledger) -> dict[int, tuple[int, ...]]:
 
 
 def _services(facts: Facts, ledger: Ledger) -> list[ServiceStatus]:
-    totals = instance_totals(facts, ledger)
+    totals = instance_totals([each.cell for service in facts.services for each in service.instances], ledger)
     return [
         ServiceStatus(
             name=service.name,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import structlog
@@ -17,7 +18,7 @@ import trio
 from discovery.consul_sd.names import CONSUL
 from discovery.model import Origin, OriginKind, Problem
 from gateway.admin.explanation import Asked, Explained
-from gateway.admin.facts import Access, Facts, Progress, Pulse, TraceFacts
+from gateway.admin.facts import Access, Facts, Progress, Pulse, ServiceFigures, TraceFacts
 from gateway.admin.series import Series
 from gateway.config.describe import Config
 from gateway.shm.ledger import Ledger
@@ -109,6 +110,12 @@ class Gateway:
         return self._stories
 
     def facts(self) -> Facts:
+        return replace(self.overview(), services=self._registry.service_facts(self._ledger.in_flight))
+
+    def figures(self) -> tuple[ServiceFigures, ...]:
+        return self._registry.service_figures()
+
+    def overview(self) -> Facts:
         not_ready, traces = self.not_ready(), self._traces()
         unsent = f"spans are not exported: {traces.error}" if traces.error else ""
         own = (("health checks", self._trouble()), ("admin interface", self._exposure()), ("tracing", unsent))
@@ -124,7 +131,7 @@ class Gateway:
             not_ready=not_ready,
             draining=self._shutdown.is_requested,
             workers=self._pool.facts(),
-            services=self._registry.service_facts(self._ledger.in_flight),
+            services=(),
             routes=self._registry.route_facts(),
             discovery=tuple(self._registry.sources.values()),
             reloads=self._reloader.facts,

@@ -348,8 +348,10 @@ class Supervisor:
 
     def _on_serving(self) -> None:
         # What exists now stays: a full collection would look at it for 30 ms each time, in which no probe is sent.
+        # An answer about thousands of instances makes as many objects, none of which waits for a collection.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000)
         assert self._admin is not None
         # The service manager has to know of a successor before the process that it replaces ends.
         self._on_ready(self._gateway.facts(), server.address_of(self._admin))

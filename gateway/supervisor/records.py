@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from discovery.model import Instance, RouteSpec, ServiceSpec
-from gateway.admin.facts import InstanceFacts, ProbeFacts, RouteFacts
+from gateway.admin.facts import InstanceFacts, InstanceFigures, ProbeFacts, RouteFacts
 from gateway.snapshot.model import InstanceRecord, RouteRecord, ServiceRecord, Standby
 from gateway.snapshot.resolve import Resolved
 from gateway.supervisor.drains import Drain
 from gateway.supervisor.history import Past, Who
 from healthcheck.model import Health, Verdict
 
+WELL: Final = frozenset((Health.HEALTHY, Health.UNCHECKED))
 IN_RESERVE: Final = "well, and not used while a nearer datacenter has an eligible instance"
 
 
@@ -76,6 +77,18 @@ class Member:
             eligible=self.resolved.eligible,
             standby=self.resolved.standby,
             name=self.instance.name,
+        )
+
+    def figures(self) -> InstanceFigures:
+        """As metrics see it."""
+        return InstanceFigures(
+            self.instance.address,
+            self.cell,
+            self.health in WELL,
+            self.resolved.eligible,
+            self.checks_ok,
+            self.checks_failed,
+            self.past.flaps,
         )
 
     def facts(self, unix_offset: float) -> InstanceFacts:

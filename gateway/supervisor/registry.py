@@ -23,7 +23,7 @@ from discovery.health_tags import overridden
 from discovery.model import Instance, Problem, RouteSpec, ServiceSpec
 from discovery.settings import HealthSettings, ProbeType
 from discovery.source import Answer, Event, KeyAnswer, SourceProblems, SourceState, TaggedService
-from gateway.admin.facts import NotKnown, RouteFacts, ServiceFacts, unknown_instance
+from gateway.admin.facts import NotKnown, RouteFacts, ServiceFacts, ServiceFigures, unknown_instance
 from gateway.shm.cells import CellsExhausted
 from gateway.shm.layout import INSTANCE_CELLS, ROUTE_CELLS
 from gateway.snapshot.model import RouteRecord, Snapshot, WorkerSettings
@@ -258,8 +258,10 @@ class Registry:
 
     def service_facts(self, in_flight: Callable[[int], int]) -> tuple[ServiceFacts, ...]:
         """`in_flight` counts attempts on an instance cell."""
-        every = (self.one_service(name, in_flight) for name in self._declared.services)
-        return tuple(each for each in every if each is not None)
+        return tuple(filter(None, (self.one_service(each.spec.name, in_flight) for each in self._in_order())))
+
+    def service_figures(self) -> tuple[ServiceFigures, ...]:
+        return tuple(each.figures() for each in self._in_order())
 
     def one_service(self, name: str, in_flight: Callable[[int], int]) -> ServiceFacts | None:
         """The same of one, if there is one of this name."""
@@ -277,11 +279,11 @@ class Registry:
 
     def service_cells(self) -> dict[str, list[int]]:
         """The ledger's cells of every service's instances."""
-        return {
-            name: [member.cell for member in service.members.values()]
-            for name in self._declared.services
-            if (service := self._services.get(name))
-        }
+        return {each.spec.name: [member.cell for member in each.members.values()] for each in self._in_order()}
+
+    def _in_order(self) -> Iterator[Service]:
+        """Those that are declared, as they are."""
+        return (service for name in self._declared.services if (service := self._services.get(name)))
 
     @property
     def route_cells_high_water(self) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from discovery.model import ServiceSpec
-from gateway.admin.facts import DrainFacts, ServiceFacts
+from gateway.admin.facts import DrainFacts, ServiceFacts, ServiceFigures
 from gateway.snapshot.model import ServiceRecord
 from gateway.supervisor.decide import decide
 from gateway.supervisor.history import Change
@@ -88,6 +88,11 @@ class Service:
             self.is_failing_open = decision.is_failing_open
             news.append(FailOpen(name, decision.is_failing_open, self.fail_open_message()))
         return news, decision.next_change
+
+    def figures(self) -> ServiceFigures:
+        """As metrics see it."""
+        instances = tuple(member.figures() for member in self.members.values())
+        return ServiceFigures(self.spec.name, self.is_failing_open, instances)
 
     def facts(self, unix_offset: float, drains: tuple[DrainFacts, ...]) -> ServiceFacts:
         """As people see it."""

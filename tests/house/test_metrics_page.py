@@ -9,7 +9,7 @@ import yaml
 from gateway.admin import metrics
 from gateway.admin.families import FAMILIES
 from gateway.admin.metrics_reference import QUERIES, render
-from tests.unit.fake_gateway import STARTED, make_facts, make_ledger
+from tests.unit.fake_gateway import STARTED, figures, make_facts, make_ledger
 
 ROOT = Path(__file__).parents[2]
 
@@ -20,7 +20,7 @@ def test_the_page_is_what_the_families_say() -> None:
 
 
 def test_every_family_is_described_and_measured_once() -> None:
-    measured = metrics.measure(metrics.read_ledger(make_facts(), make_ledger(), STARTED))
+    measured = metrics.measure(metrics.read_ledger(make_facts(), figures(make_facts()), make_ledger(), STARTED))
     assert [family.name for each in measured for family in each.families] == [family.name for family in FAMILIES]
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
     for family in FAMILIES:

@@ -27,6 +27,7 @@ from gateway.admin.facts import (
     DrainFacts,
     Facts,
     InstanceFacts,
+    InstanceFigures,
     NotKnown,
     Progress,
     Pulse,
@@ -34,6 +35,7 @@ from gateway.admin.facts import (
     ReloadFacts,
     RouteFacts,
     ServiceFacts,
+    ServiceFigures,
     WorkerFacts,
 )
 from gateway.admin.series import Series
@@ -171,6 +173,29 @@ def make_facts(started: float = STARTED) -> Facts:
     )
 
 
+def figures(facts: Facts) -> tuple[ServiceFigures, ...]:
+    """The numbers of the same services."""
+    return tuple(
+        ServiceFigures(
+            service.name,
+            service.is_failing_open,
+            tuple(
+                InstanceFigures(
+                    each.address,
+                    each.cell,
+                    each.health in ("healthy", "unchecked"),
+                    each.eligible,
+                    each.checks_ok,
+                    each.checks_failed,
+                    each.flaps,
+                )
+                for each in service.instances
+            ),
+        )
+        for service in facts.services
+    )
+
+
 def count(ledger: Ledger, row: int, cell: int, route_cell: int, *, code: int = 200, seconds: float = 0.002) -> None:
     """One request of a worker, answered by an instance, as the worker counts it."""
     words = ledger.words
@@ -212,6 +237,12 @@ class FakeFacade:
         if self.broken:
             raise RuntimeError("made to fail")
         return self.present
+
+    def overview(self) -> Facts:
+        return replace(self.facts(), services=())
+
+    def figures(self) -> tuple[ServiceFigures, ...]:
+        return figures(self.facts())
 
     def progress(self, service: str) -> Progress:
         facts = self.facts()

@@ -13,7 +13,7 @@ from gateway.admin import families, metrics
 from gateway.admin.exposition import FORMATS, NUMBERS, Exposition, GatewayCollector, Measured
 from gateway.admin.facts import Facts
 from gateway.shm.ledger import Ledger
-from tests.unit.fake_gateway import STARTED, count, instance, make_facts, make_ledger, route
+from tests.unit.fake_gateway import STARTED, count, figures, instance, make_facts, make_ledger, route
 
 TEXT = "text/plain;version=0.0.4"
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
@@ -21,7 +21,7 @@ NASTY = ('say "%s"', "a\\nb\\\\n", "100%", "%(service)s", "\u2028\x85\r", "# HEL
 
 
 def measured(facts: Facts, ledger: Ledger) -> list[Measured]:
-    return metrics.measure(metrics.read_ledger(facts, ledger, STARTED + 0.25), lambda pid: None)
+    return metrics.measure(metrics.read_ledger(facts, figures(facts), ledger, STARTED + 0.25), lambda pid: None)
 
 
 def by_the_library(each: list[Measured], accept: str) -> str:

@@ -18,7 +18,7 @@ from gateway.admin.facts import Facts
 from gateway.admin.process import ProcessFigures
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
-from tests.unit.fake_gateway import STARTED, count, count_route, make_facts, make_ledger
+from tests.unit.fake_gateway import STARTED, count, count_route, figures, make_facts, make_ledger
 
 NOW = STARTED + 3600.0
 
@@ -46,7 +46,7 @@ CONTRACT = {
 
 
 def expose(facts: Facts, ledger: Ledger, accept: str = "") -> tuple[bytes, str]:
-    return Exposition().render(metrics.measure(metrics.read_ledger(facts, ledger, NOW)), accept)
+    return Exposition().render(metrics.measure(metrics.read_ledger(facts, figures(facts), ledger, NOW)), accept)
 
 
 def scrape(facts: Facts, ledger: Ledger) -> dict[str, Metric]:
@@ -205,7 +205,10 @@ def test_processes_are_told_apart_and_a_dead_one_is_left_out(ledger: Ledger) -> 
     def read(pid: int) -> ProcessFigures | None:
         return None if pid == 8 else ProcessFigures(1.5, 2_000_000, 3_000_000, None if pid == 7 else 9, 1024, 1000.0)
 
-    measured = {each.families[0]: each.rows for each in metrics.measure(metrics.read_ledger(facts, ledger, NOW), read)}
+    measured = {
+        each.families[0]: each.rows
+        for each in metrics.measure(metrics.read_ledger(facts, figures(facts), ledger, NOW), read)
+    }
     assert [labels for labels, _ in measured[families.CPU]] == [("supervisor",), ("worker-0",)]
     assert [labels for labels, _ in measured[families.OPEN_FDS]] == [("supervisor",)]
 
@@ -217,5 +220,5 @@ def test_the_supervisor_is_this_process(ledger: Ledger) -> None:
         pids.append(pid)
         return None
 
-    metrics.measure(metrics.read_ledger(replace(make_facts(), workers=()), ledger, NOW), read)
+    metrics.measure(metrics.read_ledger(replace(make_facts(), workers=()), (), ledger, NOW), read)
     assert pids == [os.getpid()]
