@@ -56,13 +56,11 @@ class Declared:
         self._is_stale = True
 
     def refresh(self) -> bool:
-        """Put the parts together again if any of them changed; True then."""
+        """Put the parts together again if any of them changed; True if the services did."""
         is_stale, self._is_stale = self._is_stale, False
-        if is_stale:
-            self._merge()
-        return is_stale
+        return is_stale and self._merge()
 
-    def _merge(self) -> None:
+    def _merge(self) -> bool:
         tag_services = {name for name, tagged in self._tagged.items() if tagged.routes}
         keys = self._keys.resolve({*self._file_services, *tag_services})
         problems: list[Problem] = list(keys.problems)
@@ -96,8 +94,11 @@ class Declared:
                 continue
             tag_routes.extend(routes)
         self.routes, conflicts = merge_routes([*self._file_routes, *keys.routes, *tag_routes])
-        self.services = services
         self.problems = (*problems, *conflicts)
+        if [*services.values()] == [*self.services.values()]:
+            return False
+        self.services = services
+        return True
 
     def _make(self, tagged: TaggedService) -> Made:
         """As `_service_of`, which costs a validation, and one service of hundreds changes at a time."""

@@ -10,7 +10,6 @@ nothing behind.
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -40,6 +39,7 @@ from gateway.supervisor.discovery import Discovery
 from gateway.supervisor.facade import Gateway
 from gateway.supervisor.file_limit import raise_file_limit
 from gateway.supervisor.fixed import needs_restart
+from gateway.supervisor.garbage import collect_garbage
 from gateway.supervisor.listeners import ListenError, Listeners, open_listeners
 from gateway.supervisor.notify import Notifier
 from gateway.supervisor.offering import Admin, Offering
@@ -258,6 +258,7 @@ class Supervisor:
     async def _after_start(self, nursery: trio.Nursery) -> None:
         """What begins once every worker accepts connections."""
         await self._is_serving.wait()
+        nursery.start_soon(collect_garbage)
         if self._taken:
             last = await trio.to_thread.run_sync(self._taken.complete, self._registration_key())
             if last is not None:
@@ -347,11 +348,6 @@ class Supervisor:
         self._notifier.ready(failure or self._gateway.summary())
 
     def _on_serving(self) -> None:
-        # What exists now stays: a full collection would look at it for 30 ms each time, in which no probe is sent.
-        # An answer about thousands of instances makes as many objects, none of which waits for a collection.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000)
         assert self._admin is not None
         # The service manager has to know of a successor before the process that it replaces ends.
         self._on_ready(self._gateway.facts(), server.address_of(self._admin))

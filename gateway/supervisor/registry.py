@@ -303,7 +303,7 @@ class Registry:
         self._relist(name for name in self._services if name not in declared)
         for name, spec in declared.items():
             service = self._services.get(name)
-            if service is None or service.spec != spec:
+            if service is None or (service.spec is not spec and service.spec != spec):
                 self._relist([name])
 
     def _relist(self, services: Iterable[str]) -> None:
