@@ -155,6 +155,7 @@ class TraceFacts:
     failed: int = 0
     dropped: int = 0
     error: str = ""
+    pid: int = 0  # of the exporter's process; 0: none runs
 
 
 @dataclass(frozen=True, slots=True)

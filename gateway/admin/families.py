@@ -189,7 +189,13 @@ UPTIME: Final = Family("gw_uptime_seconds", "gauge", "Seconds since the gateway 
 BUILD: Final = Family("gw_build_info", "gauge", "Always 1; the label tells the version.", ("version",))
 
 # --- processes ----------------------------------------------------------------------------------
-CPU: Final = Family("process_cpu_seconds_total", "counter", "Processor time, user and system.", _PROCESS, "seconds")
+CPU: Final = Family(
+    "process_cpu_seconds_total",
+    "counter",
+    "Processor time, user and system, of supervisor, worker-N and exporter (of traces).",
+    _PROCESS,
+    "seconds",
+)
 RESIDENT: Final = Family("process_resident_memory_bytes", "gauge", "Resident memory.", _PROCESS, "bytes")
 VIRTUAL: Final = Family("process_virtual_memory_bytes", "gauge", "Virtual memory.", _PROCESS, "bytes")
 OPEN_FDS: Final = Family("process_open_fds", "gauge", "Open file descriptors.", _PROCESS)

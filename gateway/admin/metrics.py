@@ -199,6 +199,8 @@ def _control_plane(reading: Reading) -> Iterator[Measured]:
 
 def _processes(facts: Facts, read: ReadProcess) -> Iterator[Measured]:
     pids = {"supervisor": os.getpid(), **{f"worker-{worker.id}": worker.pid for worker in facts.workers}}
+    if facts.traces.pid:
+        pids["exporter"] = facts.traces.pid
     looked = (((process,), read(pid)) for process, pid in pids.items())
     # One that is missing is between its end and its successor's start.
     found = [(labels, figures) for labels, figures in looked if figures is not None]

@@ -59,6 +59,7 @@ class TraceExport:
         self._done = trio.Event()
         self._tallies: list[Tally] = []  # of every exporter that there was
         self._error = ""
+        self._pid = 0
 
     @property
     def inlet(self) -> int:
@@ -72,6 +73,7 @@ class TraceExport:
             failed=sum(each.failed for each in self._tallies),
             dropped=sum(each.dropped for each in self._tallies),
             error=self._error,
+            pid=self._pid,
         )
 
     def configure(self, orders: Orders | None) -> None:
@@ -126,6 +128,7 @@ class TraceExport:
             process_group=0,
         )
         assert process.stdin is not None
+        self._pid = process.pid
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._dismiss, process, leave)
@@ -135,6 +138,7 @@ class TraceExport:
                 nursery.cancel_scope.cancel()
             return returncode
         finally:
+            self._pid = 0
             if process.returncode is None:
                 process.kill()
                 with trio.CancelScope(shield=True):

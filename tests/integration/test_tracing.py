@@ -148,6 +148,7 @@ def test_an_exporter_that_dies_is_replaced(tmp_path: Path, backend: Backend, rec
             for child in (task / "children").read_text().split()
         }
         (exporter,) = children - set(gateway.worker_pids())
+        assert 'process_open_fds{process="exporter"}' in gateway.admin_get("/metrics").body.decode()
         os.kill(exporter, signal.SIGKILL)
         gateway.wait_until(lambda: gateway.events("exporter of traces died"))
         assert gateway.get("/", PARENT).status == 200  # waits in the socket for the next one

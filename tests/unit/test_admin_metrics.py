@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from gateway.admin import families, metrics
 from gateway.admin.exposition import Exposition
-from gateway.admin.facts import Facts
+from gateway.admin.facts import Facts, TraceFacts
 from gateway.admin.process import ProcessFigures
 from gateway.shm import layout
 from gateway.shm.ledger import Ledger
@@ -211,6 +211,12 @@ def test_processes_are_told_apart_and_a_dead_one_is_left_out(ledger: Ledger) -> 
     }
     assert [labels for labels, _ in measured[families.CPU]] == [("supervisor",), ("worker-0",)]
     assert [labels for labels, _ in measured[families.OPEN_FDS]] == [("supervisor",)]
+
+
+def test_the_exporter_of_traces_is_a_process_too(ledger: Ledger) -> None:
+    facts = replace(make_facts(), workers=(), traces=TraceFacts(pid=os.getpid()))
+    found = scrape(facts, ledger)
+    assert value(found, "process_resident_memory_bytes", process="exporter") > 1_000_000
 
 
 def test_the_supervisor_is_this_process(ledger: Ledger) -> None:
