@@ -92,7 +92,7 @@ class _Lines:
         self._rows: dict[Labels, _Row] = {}
         written = [_with_blanks(family, encode) for family in families]
         self._comments = [comments for comments, _ in written]
-        self._pattern = _CUT.join(pattern.encode() for _, pattern in written)
+        self._pattern = _CUT.join(pattern for _, pattern in written)
 
     def write(self, rows: Sequence[tuple[Labels, Values]], pieces: list[bytes]) -> None:
         """Append the families' text for these rows, without line feeds at the ends."""
@@ -118,14 +118,14 @@ class _Lines:
         return self._pattern % dict(zip(self._labels, map(_escaped, labels), strict=True))
 
 
-def _with_blanks(family: Family, encode: Encode) -> tuple[bytes, str]:
+def _with_blanks(family: Family, encode: Encode) -> tuple[bytes, bytes]:
     """The library's comments for a family, and the lines of a row with blanks for labels and numbers."""
     blanks = tuple(f"%({label})b" for label in family.labels)
     written = encode(GatewayCollector((Measured((family,), [(blanks, (0.0,) * width(family))]),))).decode()
     lines = [line for line in written.split("\n") if line and line != _END]
     samples = (line.rpartition(" ")[0] for line in lines if not line.startswith("#"))
     comments = "\n".join(line for line in lines if line.startswith("#"))
-    return comments.encode(), "\n".join(f"{sample} %%b" for sample in samples)
+    return comments.encode(), "\n".join(f"{sample} %%b" for sample in samples).encode()
 
 
 def width(family: Family) -> int:

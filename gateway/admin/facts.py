@@ -102,7 +102,7 @@ class ServiceFacts:
 
 
 class InstanceFigures(NamedTuple):
-    """What metrics need of an instance: a tenth of the work of `InstanceFacts`, for thousands at every scrape."""
+    """What metrics need of an instance: a fifth of the work of `InstanceFacts`, for thousands at every scrape."""
 
     address: str
     cell: int

@@ -12,8 +12,6 @@ from benchmarks.rig import gateway
 from tests.consul import consul_binary
 from tests.gateways import is_running
 
-SLOW = "504 response_timeout"  # an instance that a busy machine starves for a second: a POST is not tried again
-
 
 def test_a_check_that_turns_critical_costs_no_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     consul_binary()
@@ -30,13 +28,11 @@ def test_a_check_that_turns_critical_costs_no_request(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(gateway.RunningGateway, "start", noting)
     row = run("critical", options, tmp_path)
-    assert row.idempotent == {}
-    assert set(row.others) <= {SLOW}
+    assert row.idempotent == row.others == {}
     assert row.sent > 100
     assert len(row.times.out) == len(row.times.last) == len(row.times.into) == len(row.times.first) == 1
     assert 0 < row.times.out[0] < 5000
-    assert 0 <= row.times.last[0] < 5000
-    assert 0 < row.times.into[0] < 5000
-    assert 0 < row.times.first[0] < 5000
+    assert row.times.last[0] < row.times.out[0] + 100
+    assert 0 < row.times.into[0] <= row.times.first[0] + 50
     assert len(pids) == 1
     assert not is_running(pids[0])
